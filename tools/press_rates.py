@@ -9,6 +9,8 @@ halves change roles. Rows of the table:
 - one image: the probe is the embedding of one image;
 - three frames of one image: the mean direction of three versions of one image, each shifted by up to 2 px, with another brightness (by up to 8 %)
   and noise (standard deviation 4 levels), as frames that follow each other;
+- two of three frames of one image: accepted after two frames if each by itself is accepted as the same person, otherwise by the mean direction
+  of all three, as `Recognizer.watch` decides;
 - three images: the mean direction of three images, which in LFW were taken on different days;
 - up to 8 attempts: as many probes, each of another three images; accepted if any of them is.
 
@@ -21,7 +23,7 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from tools.threshold_transfer import Faces, non_mated
 
 FRAMES = 3
 ONE_IMAGE, ONE_IMAGE_FRAMES, THREE_IMAGES = "one image", "three frames of one image", "three images"
+EARLY_FRAMES, EARLY_IMAGES = "two of three frames of one image", "two of three images"
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,6 @@ class Rates:
     fnmr: float
 
 
-def mean_direction(vectors: Float64Array) -> Float64Array:
-    """Return the normalized mean of unit vectors, shape (n, D)."""
-    mean = vectors.mean(axis=0)
-    return np.asarray(mean / np.linalg.norm(mean))
-
-
 def frames_of(image: UInt8Array, rng: np.random.Generator) -> list[UInt8Array]:
     """Return three versions of an image that differ as frames of one press do."""
     frames = []
@@ -79,7 +76,7 @@ class Presses:
 
     Attributes:
         faces: Embeddings of the images.
-        frames: Mean direction of three frames of each image, shape (n, D).
+        frames: Three frames of each image, shape (n, 3, D).
     """
 
     faces: Faces
@@ -90,29 +87,59 @@ class Presses:
         """Embed every image, and three frames of it."""
         embedder = open_artefact(model, contract=None).embedder()
         samples, rng = open_samples(images), np.random.default_rng(seed)
-        single, means, names = [], [], []
+        single, frames, names = [], [], []
         for sample in samples.samples:
             image = samples.image(sample)
             single.append(embedder.embed(image).astype(np.float64))
-            means.append(mean_direction(np.stack([embedder.embed(frame) for frame in frames_of(image, rng)])))
+            frames.append(np.stack([embedder.embed(frame) for frame in frames_of(image, rng)]))
             names.append(sample.subject)
-        return cls(Faces(np.stack(single), np.unique(names, return_inverse=True)[1]), np.stack(means))
+        return cls(
+            Faces(np.stack(single), np.unique(names, return_inverse=True)[1]),
+            np.stack(frames).astype(np.float64),
+        )
 
-    def probes(self, rows: np.ndarray, way: str, attempts: int, rng: np.random.Generator) -> Float64Array:
-        """Return the probes of one press, shape (k, D), from three or more images of one person."""
+    def press(self, rows: np.ndarray, way: str, attempts: int, rng: np.random.Generator) -> Float64Array:
+        """Return the frames of each attempt of one press, shape (k, frames, D), from three or more images of one person."""
         if way == ONE_IMAGE:
-            return self.faces.vectors[rng.permutation(rows)[:1]]
-        if way == ONE_IMAGE_FRAMES:
+            return self.faces.vectors[rng.permutation(rows)[:1], np.newaxis]
+        if way in (ONE_IMAGE_FRAMES, EARLY_FRAMES):
             return self.frames[rng.permutation(rows)[:1]]
         triples = list(itertools.combinations(rows, FRAMES))
-        chosen = rng.permutation(len(triples))[: 1 if way == THREE_IMAGES else attempts]
-        return np.stack([mean_direction(self.faces.vectors[list(triples[index])]) for index in chosen])
+        chosen = rng.permutation(len(triples))[: 1 if way in (THREE_IMAGES, EARLY_IMAGES) else attempts]
+        return np.stack([self.faces.vectors[rng.permutation(triples[index])] for index in chosen])
+
+
+def is_accepted(
+    frames: Float64Array, templates: Mapping[int, Float64Array], threshold: float, *, early: bool
+) -> bool:
+    """Decide a press.
+
+    Args:
+        frames: Shape (k, frames, D), unit vectors; an attempt's probe is the mean direction of its frames.
+        templates: Templates of each enrolled person, shape (n, D).
+        threshold: Lowest accepted cosine.
+        early: Also accept after two frames if each by itself is accepted as the same person.
+    """
+    means = frames.mean(axis=1)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    return any(
+        bool((means @ own.T >= threshold).any())
+        or (early and bool(((frames[:, :2] @ own.T).max(axis=2) >= threshold).all(axis=1).any()))
+        for own in templates.values()
+    )
 
 
 def measure(presses: Presses, options: argparse.Namespace) -> list[Rates]:
     """Measure every way to make a press in both halves."""
     rng, faces = np.random.default_rng(options.seed), presses.faces
-    ways = (ONE_IMAGE, ONE_IMAGE_FRAMES, THREE_IMAGES, f"up to {options.attempts} attempts of three images")
+    ways = (
+        ONE_IMAGE,
+        ONE_IMAGE_FRAMES,
+        EARLY_FRAMES,
+        THREE_IMAGES,
+        EARLY_IMAGES,
+        f"up to {options.attempts} attempts of three images",
+    )
     accepted, refused = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0)
     strangers = mated = 0
     for _ in range(options.splits):
@@ -134,12 +161,14 @@ def measure(presses: Presses, options: argparse.Namespace) -> list[Rates]:
             coming = [subject for subject in enrolled if len(rest[subject]) >= FRAMES]
             strangers, mated = strangers + len(outside), mated + len(coming)
             for way in ways:
+                early = way in (EARLY_FRAMES, EARLY_IMAGES)
                 for subject in outside:
-                    scores = presses.probes(images[subject], way, options.attempts, rng) @ gallery.T
-                    accepted[way] += bool((scores >= threshold).any())
+                    frames = presses.press(images[subject], way, options.attempts, rng)
+                    accepted[way] += is_accepted(frames, templates, threshold, early=early)
                 for subject in coming:
-                    scores = presses.probes(rest[subject], way, options.attempts, rng) @ templates[subject].T
-                    refused[way] += not (scores >= threshold).any()
+                    frames = presses.press(rest[subject], way, options.attempts, rng)
+                    own = {subject: templates[subject]}
+                    refused[way] += not is_accepted(frames, own, threshold, early=early)
     return [Rates(way, strangers, accepted[way] / strangers, mated, refused[way] / mated) for way in ways]
 
 

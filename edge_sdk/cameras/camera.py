@@ -143,6 +143,8 @@ class Watched:
     def read(self) -> UInt8Array | None:
         """Read the next frame; see `Camera.read`.
 
+        The frame of a live camera is a copy, so that it stays the same while the next one is read.
+
         Raises:
             AcquisitionError: The camera delivers no frame, or a live camera delivered the same frame `FROZEN_FRAMES`
                 times in a row.
@@ -164,7 +166,7 @@ class Watched:
                 reason="frozen camera",
                 hint="restart the camera; a live picture always changes a little",
             )
-        return frame
+        return self._last
 
 
 def frames(camera: Camera, *, seconds: float = math.inf) -> Iterator[UInt8Array]:

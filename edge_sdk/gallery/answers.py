@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.gallery.components.audit import Audit
+from edge_sdk.gallery.open_attempt import OpenAttempt
 from edge_sdk.gallery.results import Decision, Identification, Reason, References, Verification
 from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.session import Session
@@ -49,22 +51,8 @@ class Answers:
             ModelCardError: the policy's evidence does not cover this many templates.
             GalleryError: see `refresh`; or the attempt could not be counted or recorded and was not made.
         """
-        session = self._session
-        session.refresh()
-        matcher, time = session.matcher, self._validity_time(now)
-        probe, limit = matcher.probe(embedding), matcher.limit(threshold)
-        session.record_lower_threshold(limit)
-        attempt = session.begin_attempt()
-        if attempt is Reason.COUNTER and session.refresh():
-            # Another process has just started a new counter.
-            return self.identify(embedding, threshold=threshold, now=now)
-        if isinstance(attempt, Reason):
-            answer = Identification(Decision.LOCKED_OUT, None, attempt)
-        else:
-            answer = matcher.identify(probe, limit=limit.threshold, time=time)
-            session.end_attempt(attempt, accepted=answer.accepted)
-        self.audit.record_answer(answer)
-        return answer
+        answer = self._answer(embedding, None, threshold=threshold, now=now)
+        return cast(Identification, answer)
 
     def verify(
         self,
@@ -87,23 +75,29 @@ class Answers:
             SubjectUnknownError: the subject is not enrolled; this does not count as an attempt.
             InputError, ModelCardError, GalleryError: see `identify`.
         """
-        session = self._session
-        session.refresh()
-        matcher, time = session.matcher, self._validity_time(now)
-        name = matcher.known(subject)
-        probe, limit = matcher.probe(embedding), matcher.limit(threshold, subject=name)
-        session.record_lower_threshold(limit)
-        attempt = session.begin_attempt()
-        if attempt is Reason.COUNTER and session.refresh():
-            # Another process has just started a new counter.
-            return self.verify(embedding, subject, threshold=threshold, now=now)
-        if isinstance(attempt, Reason):
-            answer = Verification(Decision.LOCKED_OUT, name, attempt)
-        else:
-            answer = matcher.verify(probe, name, limit=limit.threshold, time=time)
-            session.end_attempt(attempt, accepted=answer.accepted)
-        self.audit.record_answer(answer)
-        return answer
+        answer = self._answer(embedding, subject, threshold=threshold, now=now)
+        return cast(Verification, answer)
+
+    def begin_attempt(
+        self,
+        subject: str | None = None,
+        *,
+        threshold: float | None = None,
+        now: float | datetime | None = None,
+    ) -> OpenAttempt:
+        """Count an attempt whose evidence is still growing; `OpenAttempt` compares it.
+
+        Args:
+            subject: Name of the claimed subject (1:1); None to search all subjects (1:N).
+            threshold: See `identify` and `verify`.
+            now: See `identify`.
+
+        Raises:
+            SubjectUnknownError, InputError, ModelCardError, GalleryError: see `identify` and `verify`; nothing is counted.
+        """
+        self._session.refresh()
+        attempt = self._begun(subject, threshold=threshold, now=now)
+        return attempt or self.begin_attempt(subject, threshold=threshold, now=now)
 
     def reject(self) -> Identification:
         """Count a failed attempt that was decided before any comparison, such as a presentation attack.
@@ -144,6 +138,35 @@ class Answers:
             InputError: the embedding is malformed.
         """
         return self._session.matcher.transform_probe(embedding)
+
+    def _answer(
+        self,
+        embedding: NDArray[np.float32],
+        subject: str | None,
+        *,
+        threshold: float | None,
+        now: float | datetime | None,
+    ) -> Identification | Verification:
+        """Make one counted attempt with one probe; a malformed probe is not counted."""
+        self._session.refresh()
+        probe = self._session.matcher.probe(embedding)
+        attempt = self._begun(subject, threshold=threshold, now=now)
+        if attempt is None:
+            return self._answer(embedding, subject, threshold=threshold, now=now)
+        return attempt.finish_with(probe)
+
+    def _begun(
+        self, subject: str | None, *, threshold: float | None, now: float | datetime | None
+    ) -> OpenAttempt | None:
+        """Count an attempt; None if another process has just started a new counter, and the gallery was read again."""
+        session = self._session
+        time = self._validity_time(now)
+        name = None if subject is None else session.matcher.known(subject)
+        session.record_lower_threshold(session.matcher.limit(threshold, subject=name))
+        attempt = session.begin_attempt()
+        if attempt is Reason.COUNTER and session.refresh():
+            return None
+        return OpenAttempt(session, self.audit, attempt, subject=name, threshold=threshold, time=time)
 
     def _validity_time(self, now: float | datetime | None) -> KnownTime:
         time = self._session.time(None if now is None else unix_seconds(now))

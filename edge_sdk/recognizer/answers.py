@@ -32,7 +32,7 @@ def answer_of(answer: Identification | Verification, face: Face) -> Recognition:
     return Recognition(answer.decision, answer.subject if answer.accepted else None, message, face)
 
 
-def attack(rejection: Identification, face: Face) -> Recognition:
+def attack(rejection: Identification | Verification, face: Face) -> Recognition:
     """Return the answer of an attempt that was refused as a presentation attack, or locked out."""
     return Recognition(
         rejection.decision, None, ATTACK if rejection.reason is None else _MESSAGES[rejection.reason], face

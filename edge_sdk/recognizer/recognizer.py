@@ -17,18 +17,17 @@ from edge_sdk.cameras.camera import Camera
 from edge_sdk.errors import CaptureError, InputError
 from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider, PinnedNetworks
 from edge_sdk.gallery.captures.crops import Crops
-from edge_sdk.gallery.results import Identification, Verification
 from edge_sdk.gallery.rules.real_numbers import checked_threshold
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
 from edge_sdk.model.operating_point import OperatingPoint
-from edge_sdk.recognizer.answers import answer_of, attack, guidance
+from edge_sdk.recognizer.answers import guidance
+from edge_sdk.recognizer.attempt import Attempt
 from edge_sdk.recognizer.enrolment import LEAST_TEMPLATES, EnrolmentSamples, require_name
 from edge_sdk.recognizer.networks import use_detector, use_liveness
 from edge_sdk.recognizer.orientation_guard import OrientationGuard
 from edge_sdk.recognizer.owner_scores import OwnerScore, owner_scores
 from edge_sdk.recognizer.results import Enrolment, Recognition
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
-from edge_sdk.recognizer.track import bona_fide, mean_direction
 from edge_sdk.recognizer.watching import FRAMES_PER_ATTEMPT, PAUSE_S, Watch, WatchOptions
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.embedder import Embedder
@@ -226,7 +225,7 @@ class Recognizer:
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
         sample = self._take_single(frame)
-        return guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], None)
+        return guidance(sample) if isinstance(sample, NoSample) else self._begin(None).finish([sample])
 
     def verify(self, frame: UInt8Array, subject: str) -> Recognition:
         """Compare the person in one frame with one subject (1:1); counts as one attempt if the face is good enough.
@@ -241,7 +240,7 @@ class Recognizer:
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
         sample = self._take_single(frame)
-        return guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], subject)
+        return guidance(sample) if isinstance(sample, NoSample) else self._begin(subject).finish([sample])
 
     def watch(
         self,
@@ -257,7 +256,9 @@ class Recognizer:
         """Recognize people in front of an open camera; yields one answer per attempt, and guidance when it changes.
 
         A face is tracked from frame to frame. `frames` good frames that are similar to each other make one attempt,
-        whose probe is the mean direction of their embeddings. After an accepted attempt there is no further attempt
+        whose probe is the mean direction of their embeddings. The attempt is counted at its second frame, and ends there
+        if each frame by itself would be accepted as the same subject; if the person leaves earlier, the frames so far
+        are its evidence. After an accepted attempt there is no further attempt
         until the face has left. After the press of a button, `attempts=1` makes one probe and one search of the
         frames that follow, so that the policy's FPIR holds for the press.
 
@@ -285,7 +286,7 @@ class Recognizer:
         watch = Watch(
             self._sampler,
             self._guard,
-            lambda samples: self._attempt(samples, subject),
+            lambda: self._begin(subject),
             same_person_cosine=-1.0 if alike is None else alike.threshold,
             options=options,
         )
@@ -371,19 +372,10 @@ class Recognizer:
         refusal = self._guard.single(frame, sample.face)
         return sample if refusal is None else NoSample(sample.face, refusal)
 
-    def _attempt(self, samples: list[AlignedSample], subject: str | None) -> Recognition:
-        """Make one counted attempt."""
+    def _begin(self, subject: str | None) -> Attempt:
+        """Count one attempt."""
         self._check_networks()
-        face = samples[-1].face
-        if not bona_fide(samples):
-            return attack(self.gallery.reject(), face)
-        probe = mean_direction(samples)
-        answer: Identification | Verification
-        if subject is None:
-            answer = self.gallery.identify(probe, threshold=self._threshold)
-        else:
-            answer = self.gallery.verify(probe, subject, threshold=self._threshold)
-        return answer_of(answer, face)
+        return Attempt(self.gallery, subject, self._threshold)
 
     def _check_networks(self) -> None:
         """Refuse networks that the gallery does not allow, also if it was changed while this program runs."""

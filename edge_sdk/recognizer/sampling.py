@@ -46,6 +46,21 @@ class AlignedSample:
     presentation: Presentation | None
 
 
+@dataclass(frozen=True, eq=False)
+class FoundFace:
+    """A face that is good enough for a sample, before liveness and embedding are computed.
+
+    Attributes:
+        frame: The frame, shape (H, W, 3), uint8, RGB.
+        face: Largest face of the frame.
+        crop: The embedder's input, shape (H, W, 3), uint8, RGB.
+    """
+
+    frame: UInt8Array
+    face: Face
+    crop: UInt8Array
+
+
 @dataclass(frozen=True)
 class NoSample:
     """Failure to acquire a sample from a frame.
@@ -109,6 +124,19 @@ class Sampler:
         Raises:
             InputError: The frame is malformed.
         """
+        found = self.find(frame, limits=limits)
+        return found if isinstance(found, NoSample) else self.describe(found)
+
+    def find(self, frame: UInt8Array, *, limits: Limits | None = None) -> FoundFace | NoSample:
+        """Find the largest face of a frame and check its quality: the part of `take` that uses the detector.
+
+        Args:
+            frame: See `take`.
+            limits: See `take`.
+
+        Raises:
+            InputError: The frame is malformed.
+        """
         faces = self._detector.detect(frame)
         self._lap("detect")
         face = largest(faces)
@@ -131,13 +159,20 @@ class Sampler:
                 return NoSample(face, reasons[0], reasons[1:])
         except AcquisitionError as error:
             return NoSample(face, Refusal(error.reason, str(error), error.hint or "look at the camera"))
+        return FoundFace(frame, face, crop)
+
+    def describe(self, found: FoundFace) -> AlignedSample:
+        """Judge liveness and compute the embedding: the part of `take` that uses the other networks.
+
+        It may run in another thread than `find`, and only one call may run at a time.
+        """
         presentation = None
         if self._pad is not None:
-            presentation = self._pad.assess(frame, face)
+            presentation = self._pad.assess(found.frame, found.face)
             self._lap("liveness")
-        embedding = self._embedder.embed(crop)
+        embedding = self._embedder.embed(found.crop)
         self._lap("embed")
-        return AlignedSample(face, crop, embedding, presentation)
+        return AlignedSample(found.face, found.crop, embedding, presentation)
 
     def _no_face(self, frame: UInt8Array) -> Refusal:
         """Create the refusal of a frame without a face; say so if a face of sufficient size may have been too small."""

@@ -39,6 +39,11 @@ class Track:
         self.answered = False
         self.unchecked = math.inf
 
+    @property
+    def empty(self) -> bool:
+        """True if no face is tracked."""
+        return self._face is None
+
     def follow(self, face: Face | None) -> None:
         """Update the track with the face of a new frame, or None; restart if it is another face."""
         if face is None:

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 
 from edge_sdk.cameras.camera import Camera, Watched, rotation_of
 from edge_sdk.errors import InputError
 from edge_sdk.recognizer.answers import guidance
+from edge_sdk.recognizer.attempt import Attempt
+from edge_sdk.recognizer.motion import MotionGate
 from edge_sdk.recognizer.orientation_guard import TRACK_INTERVAL, OrientationGuard
 from edge_sdk.recognizer.results import Recognition
-from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
+from edge_sdk.recognizer.sampling import AlignedSample, FoundFace, NoSample, Sampler
 from edge_sdk.recognizer.track import Track
 from edge_sdk.types import UInt8Array
 
 #: Good frames of one attempt. With more frames the decision is more reliable, but takes longer.
 FRAMES_PER_ATTEMPT = 3
+#: Good frames after which an attempt ends early if each of them would be accepted by itself.
+EARLY_FRAMES = 2
 #: Pause after an attempt that was not accepted, in seconds.
 PAUSE_S = 1.0
+
+
+def _has_several_cores() -> bool:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) > 1
+    return (os.cpu_count() or 1) > 1
 
 
 @dataclass(frozen=True)
 class WatchOptions:
     """Options of a watch: number of frames of an attempt, pauses, and the end; see `Recognizer.watch`.
+
+    With `overlap`, a face is embedded in another thread while the next frame is read and searched; by default if this
+    process may use more than one core.
 
     Raises:
         InputError: `frames` or `attempts` is below 1.
@@ -35,6 +51,7 @@ class WatchOptions:
     pause_s: float = PAUSE_S
     attempts: int | None = None
     clock: Callable[[], float] = time.monotonic
+    overlap: bool = field(default_factory=_has_several_cores)
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -49,10 +66,12 @@ class WatchOptions:
 class Watch:
     """Watching one camera until a time or a number of attempts is reached.
 
+    Results are used in the order of the frames, so that the answers do not depend on the overlap.
+
     Args:
         sampler: Takes samples of frames.
         guard: Checks that frames are upright.
-        attempt: Makes one counted attempt with the samples of one person.
+        begin: Begins one counted attempt.
         same_person_cosine: Lowest cosine of two frames of one person, see `Track`.
         options: When attempts are made, and when the watch ends.
     """
@@ -61,54 +80,147 @@ class Watch:
         self,
         sampler: Sampler,
         guard: OrientationGuard,
-        attempt: Callable[[list[AlignedSample]], Recognition],
+        begin: Callable[[], Attempt],
         *,
         same_person_cosine: float,
         options: WatchOptions,
     ) -> None:
-        self._sampler, self._guard, self._attempt = sampler, guard, attempt
+        self._sampler, self._guard, self._begin = sampler, guard, begin
         self._track = Track(same_person_cosine)
+        self._gate = MotionGate()
         self._options = options
         self._last_reason = ""
+        self._resumes = -math.inf
+        self._attempt: Attempt | None = None
+        self._examined: list[AlignedSample] = []
 
     def answers(self, camera: Camera) -> Iterator[Recognition]:
         """Yield one answer per attempt, and guidance when it changes; see `Recognizer.watch`."""
-        options, watched = self._options, Watched(camera)
+        options = self._options
         self._guard.rotate = rotation_of(camera, default=self._guard.rotate)
-        ends, resumes = options.clock() + options.seconds, -math.inf
         left = math.inf if options.attempts is None else options.attempts
-        while left > 0 and options.clock() < ends and (frame := watched.read()) is not None:
-            if camera.live and options.clock() < resumes:
-                continue
-            answer = self._next(frame)
-            if answer is None:
-                continue
-            left -= answer.counted
-            yield answer
-            if answer.counted:
-                resumes = -math.inf if answer.accepted else options.clock() + options.pause_s
+        with contextlib.closing(self._all_answers(camera)) as answers:
+            for answer in answers:
+                left -= answer.counted
+                yield answer
+                if answer.counted:
+                    self._resumes = -math.inf if answer.accepted else options.clock() + options.pause_s
+                if left <= 0:
+                    return
 
-    def _next(self, frame: UInt8Array) -> Recognition | None:
-        """Return what follows from one more frame: an answer, changed guidance, or None."""
-        sample = self._sampler.take(frame)
-        if isinstance(sample, NoSample):
-            return self._without_sample(frame, sample)
-        track = self._track
+    def _all_answers(self, camera: Camera) -> Generator[Recognition, None, None]:
+        """Yield answers and guidance until the time is over or the recording ends."""
+        options, watched = self._options, Watched(camera)
+        ends = options.clock() + options.seconds
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._abandon)
+            start = self._describer(stack)
+            reading = True
+            waiting: tuple[FoundFace, Callable[[], AlignedSample]] | None = None
+            while reading or waiting is not None:
+                frame, found = None, None
+                if reading and (waiting is None or self._looks_ahead()):
+                    frame = watched.read() if options.clock() < ends else None
+                    reading = frame is not None
+                    if frame is not None:
+                        found = self._find(frame, live=camera.live)
+                if waiting is not None:
+                    (last, described), waiting = waiting, None
+                    answer = self._add(last.frame, described())
+                    if answer is not None:
+                        yield answer
+                        if camera.live and self._pausing():
+                            found = None
+                if isinstance(found, FoundFace):
+                    waiting = found, start(found)
+                elif found is not None and frame is not None:
+                    answer = self._without_sample(frame, found)
+                    if answer is not None:
+                        yield answer
+            if self._attempt is not None:
+                yield self._finish()
+
+    def _describer(self, stack: contextlib.ExitStack) -> Callable[[FoundFace], Callable[[], AlignedSample]]:
+        """Return a function that starts the second half of a sample, and returns a function that waits for it."""
+        describe = self._sampler.describe
+        if not self._options.overlap:
+            return lambda found: functools.partial(describe, found)
+        from concurrent.futures import ThreadPoolExecutor
+
+        worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="embed"))
+        return lambda found: worker.submit(describe, found).result
+
+    def _looks_ahead(self) -> bool:
+        """Return True if the next frame is searched before the sample that is being computed is used."""
+        completes = len(self._track.samples) + 1 >= self._options.frames and not self._track.answered
+        return self._options.overlap and not completes
+
+    def _pausing(self) -> bool:
+        return self._options.clock() < self._resumes
+
+    def _find(self, frame: UInt8Array, *, live: bool) -> FoundFace | NoSample | None:
+        """Search a frame; None if it is skipped."""
+        if live:
+            if self._pausing():
+                return None
+            if self._track.empty and self._gate.skips(frame, self._options.clock()):
+                return None
+        found = self._sampler.find(frame)
+        if found.face is not None:
+            self._gate.found()
+        return found
+
+    def _add(self, frame: UInt8Array, sample: AlignedSample) -> Recognition | None:
+        """Return what follows from one more sample: an answer, changed guidance, or None."""
+        track, options = self._track, self._options
         track.add(sample)
-        if track.answered or len(track.samples) < self._options.frames:
+        if self._is_interrupted():
+            return self._finish()
+        if track.answered or len(track.samples) < min(EARLY_FRAMES, options.frames):
             return None
-        if track.unchecked > TRACK_INTERVAL or self._guard.suspects:
-            refusal = self._guard.before_attempt(frame, sample.face)
-            if refusal is not None:
-                track.samples, track.unchecked = [], math.inf
-                return self._changed(NoSample(sample.face, refusal))
-            track.unchecked = 0
-        answer = self._attempt(track.samples)
-        track.answered, track.samples, self._last_reason = answer.accepted, [], ""
+        if self._attempt is None:
+            if track.unchecked > TRACK_INTERVAL or self._guard.suspects:
+                refusal = self._guard.before_attempt(frame, sample.face)
+                if refusal is not None:
+                    track.samples, track.unchecked = [], math.inf
+                    return self._changed(NoSample(sample.face, refusal))
+                track.unchecked = 0
+            self._attempt = self._begin()
+        self._examined = list(track.samples)
+        if len(track.samples) >= options.frames:
+            return self._finish()
+        answer = self._attempt.accept_early(self._examined)
+        return None if answer is None else self._ended(answer)
+
+    def _is_interrupted(self) -> bool:
+        """Return True if the person of an attempt has left or changed before its last frame."""
+        samples = self._track.samples
+        return self._attempt is not None and not (samples and samples[0] is self._examined[0])
+
+    def _finish(self) -> Recognition:
+        """End the attempt with the samples that it has."""
+        if self._attempt is None:  # pragma: no cover  each caller has checked
+            raise RuntimeError("no attempt was begun")
+        return self._ended(self._attempt.finish(self._examined))
+
+    def _ended(self, answer: Recognition) -> Recognition:
+        if not self._is_interrupted():
+            self._track.answered, self._track.samples = answer.accepted, []
+        self._attempt, self._examined, self._last_reason = None, [], ""
         return answer
+
+    def _abandon(self) -> None:
+        """Record the attempt that the caller, or an error, ended before its answer; it is counted as failed."""
+        if self._attempt is not None:
+            attempt, self._attempt = self._attempt, None
+            attempt.reject()
 
     def _without_sample(self, frame: UInt8Array, sample: NoSample) -> Recognition | None:
         self._track.follow(sample.face)
+        if self._is_interrupted():
+            return self._finish()
+        if sample.face is None:
+            self._gate.searched(frame, self._options.clock(), empty=self._track.empty)
         turned = self._guard.without_attempt(frame, sample.face)
         if turned is not None:
             return self._changed(NoSample(sample.face, turned))

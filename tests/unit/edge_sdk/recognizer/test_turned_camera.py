@@ -13,6 +13,7 @@ from edge_sdk.errors import AcquisitionError
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
 from edge_sdk.recognizer import Recognition, Recognizer
 from edge_sdk.recognizer.orientation_guard import CONSISTENT, INTERVAL, TRACK_INTERVAL
+from edge_sdk.recognizer.watching import EARLY_FRAMES
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.testing import FakeBackend
 from edge_sdk.types import UInt8Array
@@ -174,7 +175,7 @@ def test_one_odd_person_shuts_no_door(embedder: Embedder, gallery: Gallery) -> N
     """A person who lies on the floor or bends over is refused; the next one is not."""
     recognizer = opened(embedder, gallery)
     leaves = [np.full((240, 320, 3), 90, np.uint8)] * 4
-    odd = pictures(3 * (CONSISTENT - 1), 90)
+    odd = pictures(EARLY_FRAMES * (CONSISTENT - 1), 90)
     answers = watched(recognizer, [*odd, *leaves, *pictures(3)])
     assert [(answer.code, answer.accepted) for answer in answers] == [("not_upright", False), ("", True)]
 
