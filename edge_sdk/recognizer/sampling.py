@@ -124,8 +124,8 @@ class Sampler:
         Raises:
             InputError: The frame is malformed.
         """
-        found = self.find(frame, limits=limits)
-        return found if isinstance(found, NoSample) else self.describe(found)
+        candidate = self.find(frame, limits=limits)
+        return candidate if isinstance(candidate, NoSample) else self.describe(candidate)
 
     def find(self, frame: UInt8Array, *, limits: Limits | None = None) -> FoundFace | NoSample:
         """Find the largest face of a frame and check its quality: the part of `take` that uses the detector.
@@ -161,18 +161,18 @@ class Sampler:
             return NoSample(face, Refusal(error.reason, str(error), error.hint or "look at the camera"))
         return FoundFace(frame, face, crop)
 
-    def describe(self, found: FoundFace) -> AlignedSample:
+    def describe(self, candidate: FoundFace) -> AlignedSample:
         """Judge liveness and compute the embedding: the part of `take` that uses the other networks.
 
         It may run in another thread than `find`, and only one call may run at a time.
         """
         presentation = None
         if self._pad is not None:
-            presentation = self._pad.assess(found.frame, found.face)
+            presentation = self._pad.assess(candidate.frame, candidate.face)
             self._lap("liveness")
-        embedding = self._embedder.embed(found.crop)
+        embedding = self._embedder.embed(candidate.crop)
         self._lap("embed")
-        return AlignedSample(found.face, found.crop, embedding, presentation)
+        return AlignedSample(candidate.face, candidate.crop, embedding, presentation)
 
     def _no_face(self, frame: UInt8Array) -> Refusal:
         """Create the refusal of a frame without a face; say so if a face of sufficient size may have been too small."""

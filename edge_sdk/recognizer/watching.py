@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from edge_sdk.recognizer.orientation_guard import TRACK_INTERVAL, OrientationGua
 from edge_sdk.recognizer.results import Recognition
 from edge_sdk.recognizer.sampling import AlignedSample, FoundFace, NoSample, Sampler
 from edge_sdk.recognizer.track import Track
+from edge_sdk.runtime.threads import default_threads
 from edge_sdk.types import UInt8Array
 
 #: Good frames of one attempt. With more frames the decision is more reliable, but takes longer.
@@ -27,12 +27,6 @@ FRAMES_PER_ATTEMPT = 3
 EARLY_FRAMES = 2
 #: Pause after an attempt that was not accepted, in seconds.
 PAUSE_S = 1.0
-
-
-def _has_several_cores() -> bool:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) > 1
-    return (os.cpu_count() or 1) > 1
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ class WatchOptions:
     pause_s: float = PAUSE_S
     attempts: int | None = None
     clock: Callable[[], float] = time.monotonic
-    overlap: bool = field(default_factory=_has_several_cores)
+    overlap: bool = field(default_factory=lambda: default_threads() > 1)
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -118,23 +112,23 @@ class Watch:
             reading = True
             waiting: tuple[FoundFace, Callable[[], AlignedSample]] | None = None
             while reading or waiting is not None:
-                frame, found = None, None
+                frame, candidate = None, None
                 if reading and (waiting is None or self._looks_ahead()):
                     frame = watched.read() if options.clock() < ends else None
                     reading = frame is not None
                     if frame is not None:
-                        found = self._find(frame, live=camera.live)
+                        candidate = self._find(frame, live=camera.live)
                 if waiting is not None:
                     (last, described), waiting = waiting, None
                     answer = self._add(last.frame, described())
                     if answer is not None:
                         yield answer
                         if camera.live and self._pausing():
-                            found = None
-                if isinstance(found, FoundFace):
-                    waiting = found, start(found)
-                elif found is not None and frame is not None:
-                    answer = self._without_sample(frame, found)
+                            candidate = None
+                if isinstance(candidate, FoundFace):
+                    waiting = candidate, start(candidate)
+                elif candidate is not None and frame is not None:
+                    answer = self._without_sample(frame, candidate)
                     if answer is not None:
                         yield answer
             if self._attempt is not None:
@@ -144,11 +138,11 @@ class Watch:
         """Return a function that starts the second half of a sample, and returns a function that waits for it."""
         describe = self._sampler.describe
         if not self._options.overlap:
-            return lambda found: functools.partial(describe, found)
+            return lambda candidate: functools.partial(describe, candidate)
         from concurrent.futures import ThreadPoolExecutor
 
         worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="embed"))
-        return lambda found: worker.submit(describe, found).result
+        return lambda candidate: worker.submit(describe, candidate).result
 
     def _looks_ahead(self) -> bool:
         """Return True if the next frame is searched before the sample that is being computed is used."""
@@ -165,10 +159,10 @@ class Watch:
                 return None
             if self._track.empty and self._gate.skips(frame, self._options.clock()):
                 return None
-        found = self._sampler.find(frame)
-        if found.face is not None:
+        candidate = self._sampler.find(frame)
+        if candidate.face is not None:
             self._gate.found()
-        return found
+        return candidate
 
     def _add(self, frame: UInt8Array, sample: AlignedSample) -> Recognition | None:
         """Return what follows from one more sample: an answer, changed guidance, or None."""

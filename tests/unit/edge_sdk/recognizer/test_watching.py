@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,16 +111,16 @@ def test_an_attempt_that_the_caller_leaves_stays_failed(recognizer: Recognizer, 
     assert failures(gallery) == 1
 
 
-def test_overlap_changes_no_answer(recognizer: Recognizer, gallery: Gallery, tmp_path: Path) -> None:
+def test_overlap_changes_no_answer(recognizer: Recognizer, gallery: Gallery) -> None:
     recognizer.enrol(several(BOB, 3), "bob")
     rng = np.random.default_rng(3)
     for _ in range(15):
         script = rng.choice([ANN, BOB, EVE, EMPTY, FAR], rng.integers(1, 9)).repeat(rng.integers(1, 5))
-        found = []
+        shown = []
         for overlap in (False, True):
             gallery.attempts.reset()
-            found.append((answers_of(recognizer, script.tolist(), overlap=overlap), failures(gallery)))
-        assert found[0] == found[1], script
+            shown.append((answers_of(recognizer, script.tolist(), overlap=overlap), failures(gallery)))
+        assert shown[0] == shown[1], script
 
 
 def test_a_camera_may_reuse_its_buffer(embedder: Embedder, gallery: Gallery) -> None:
@@ -155,7 +154,7 @@ def test_a_camera_may_reuse_its_buffer(embedder: Embedder, gallery: Gallery) -> 
     pad = SameColour()
     recognizer = Recognizer(ByColour(), embedder, gallery, pad=pad, limits=ANYTHING, threshold=0.7)  # type: ignore[arg-type]
     list(recognizer.watch(OneBuffer(*[(EVE, shift) for shift in range(20)]), pause_s=0))
-    assert pad.seen and all(painted == found for painted, found in pad.seen)
+    assert pad.seen and all(painted == shift for painted, shift in pad.seen)
 
 
 def noisy(scene: UInt8Array, rng: np.random.Generator, sd: float) -> UInt8Array:
