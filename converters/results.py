@@ -12,7 +12,7 @@ from converters.analyze.gates import Gate
 from converters.analyze.replay_check import ReplayCheck
 from converters.evaluate.metrics.score_noise import ScoreNoise
 from converters.targets.check import TargetReport
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 
 SCHEMA = "edge-sdk/conversion-report/1"
 
@@ -151,7 +151,7 @@ class ConversionResult:
     """
 
     name: str
-    contract: InputContract
+    contract: AnyContract
     dimension: int
     source: Mapping[str, Any]
     agreement: float

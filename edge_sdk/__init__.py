@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from edge_sdk.gallery.rules.policy import DecisionPolicy
     from edge_sdk.gallery.store.anchor import FileAnchor
     from edge_sdk.gallery.subjects import EnrolOptions
+    from edge_sdk.model.array_contract import ArrayContract
     from edge_sdk.model.card import InputContract, ModelCard
     from edge_sdk.model.operating_point import OperatingPoint
     from edge_sdk.recognizer import Recognition, Recognizer
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _LAZY = {
+    "ArrayContract": "edge_sdk.model.array_contract",
     "AttemptPolicy": "edge_sdk.gallery.attempt_counter",
     "BoardKey": "edge_sdk.gallery.keys",
     "DecisionPolicy": "edge_sdk.gallery.rules.policy",
@@ -112,6 +114,7 @@ _moved.install(
 
 __all__ = [
     "AcquisitionError",
+    "ArrayContract",
     "AttemptPolicy",
     "BackendUnavailableError",
     "BoardKey",

@@ -16,6 +16,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 NAMES = [
     "AcquisitionError",
+    "ArrayContract",
     "AttemptPolicy",
     "BackendUnavailableError",
     "BoardKey",

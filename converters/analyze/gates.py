@@ -22,8 +22,8 @@ from converters.graph.network import Network
 from converters.graph.partitions import is_sign_change, xnnpack_partitions
 from converters.quantize.recipe import Recipe
 from edge_sdk.errors import InputError
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import SampleArray
 
 _STATEFUL = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
 _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
@@ -59,8 +59,8 @@ class Gate:
 def check(
     network: Network,
     recipe: Recipe,
-    contract: InputContract,
-    crops: UInt8Array,
+    contract: AnyContract,
+    crops: SampleArray,
     *,
     unsupported: Collection[str] = (),
     allow: Collection[str] = (),
@@ -149,7 +149,7 @@ def _integer(graph: Graph, recipe: Recipe, unsupported: Collection[str]) -> Gate
     return _gate(_integer, result, not strays, allowable=not at_the_edge)
 
 
-def _finite(network: Network, contract: InputContract, crops: UInt8Array) -> Gate:
+def _finite(network: Network, contract: AnyContract, crops: SampleArray) -> Gate:
     """a finite embedding for every image, not identical for all images"""
     try:
         embeddings = embed_crops(network, contract, crops)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
 from edge_sdk.errors import ModelError
-from edge_sdk.model.card import InputContract
-from edge_sdk.model.golden import OTHER, SAME, GoldenVector, GoldenVectors, digest, smooth_field
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.model.golden import OTHER, SAME, GoldenVector, GoldenVectors, digest, generator_of, golden_input
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.backends.litert import Kernels, LiteRtBackend, LiteRtNetwork
 from edge_sdk.runtime.golden_check import OneOutput, golden_outputs
@@ -32,7 +32,7 @@ _EXACT_IN_FLOAT = {
 
 
 def make_golden_vectors(
-    network: Network, contract: InputContract, *, kernels: Kernels = "xnnpack"
+    network: Network, contract: AnyContract, *, kernels: Kernels = "xnnpack"
 ) -> GoldenVectors:
     """Run a network on candidate inputs and keep those with the most different outputs.
 
@@ -48,7 +48,7 @@ def make_golden_vectors(
 
 
 def make_output_golden_vectors(
-    network: Network, contract: InputContract, outputs: Sequence[str]
+    network: Network, contract: AnyContract, outputs: Sequence[str]
 ) -> dict[str, GoldenVectors]:
     """Make golden vectors of each output of a network, by name; large outputs are reduced as ``OneOutput`` states.
 
@@ -66,7 +66,7 @@ def _open_output(network: Network, position: int, kernels: Kernels) -> Backend:
 
 
 def _make(
-    open_backend: Callable[[Kernels], Backend], graph: Graph, contract: InputContract, kernels: Kernels
+    open_backend: Callable[[Kernels], Backend], graph: Graph, contract: AnyContract, kernels: Kernels
 ) -> GoldenVectors:
     backend = open_backend(kernels)
     seeds = list(range(1, CANDIDATES + 1))
@@ -74,7 +74,7 @@ def _make(
     chosen = choose_most_different(outputs, VECTORS)
     vectors = tuple(
         GoldenVector(
-            seeds[i], digest(smooth_field(contract.shape, seeds[i])), digests[i], _little_endian(outputs[i])
+            seeds[i], digest(golden_input(contract, seeds[i])), digests[i], _little_endian(outputs[i])
         )
         for i in chosen
     )
@@ -84,7 +84,9 @@ def _make(
         tolerance = {SAME: _FLOAT_SAME, OTHER: _FLOAT_OTHER}
     else:
         tolerance = {SAME: 0.0 if exact else other, OTHER: other}
-    return GoldenVectors(backend.runtime, kernels, outputs.dtype.name, tolerance, vectors)
+    return GoldenVectors(
+        backend.runtime, kernels, outputs.dtype.name, tolerance, vectors, generator_of(contract)
+    )
 
 
 def choose_most_different(outputs: NDArray[np.generic], count: int) -> list[int]:
@@ -109,7 +111,7 @@ def choose_most_different(outputs: NDArray[np.generic], count: int) -> list[int]
 
 def _tolerance(
     open_backend: Callable[[Kernels], Backend],
-    contract: InputContract,
+    contract: AnyContract,
     kernels: Kernels,
     outputs: NDArray[np.generic],
     seeds: Sequence[int],

@@ -18,9 +18,9 @@ from converters.data.tensor_values import Activations
 from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
 from edge_sdk.errors import InputError
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.runtime.backends.base import TensorInfo
-from edge_sdk.types import Float64Array, UInt8Array
+from edge_sdk.types import Float64Array, SampleArray
 
 #: A few images are enough: the SQNR of different sets of images varies by only tenths of a decibel.
 LAYER_IMAGES = 16
@@ -101,8 +101,8 @@ class LayerErrors:
 def measure_layer_errors(
     baseline: Network,
     candidate: Network,
-    contract: InputContract,
-    pixels: UInt8Array,
+    contract: AnyContract,
+    pixels: SampleArray,
     *,
     names: tuple[str, str] = ("float", "int8"),
     progress: Callable[[int, int], None] | None = None,
@@ -235,7 +235,7 @@ def _match(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[st
 
 
 def _activations(
-    network: Network, contract: InputContract, pixels: UInt8Array, names: list[str]
+    network: Network, contract: AnyContract, pixels: SampleArray, names: list[str]
 ) -> Iterator[dict[str, tuple[Float64Array, _Steps]]]:
     inside = Activations(network, contract, names)
     for crop in pixels:

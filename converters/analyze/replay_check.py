@@ -18,10 +18,10 @@ from converters.data.generated import GENERATED_INPUTS, generated_inputs
 from converters.errors import AccuracyGateError, ConversionError
 from converters.graph.network import Network
 from converters.quantize.recorded import RecordedOutput, Recording
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.runtime.backends.litert import LiteRtNetwork
 from edge_sdk.runtime.quantization import make_encoder
-from edge_sdk.types import UInt8Array
+from edge_sdk.types import SampleArray
 
 #: Largest error of a replayed network relative to that of the recorded one, and the absolute error added to it: a loss of
 #: mean cosine for embeddings, LSB for other outputs. Random changes of the weights by 1e-7 to 1e-3 of their values raised the
@@ -91,21 +91,21 @@ class ReplayCheck:
 
 
 def record_embeddings(
-    network: Network, baseline: Network, contract: InputContract
+    network: Network, baseline: Network, contract: AnyContract
 ) -> dict[str, RecordedOutput]:
     """Run an int8 embedding network and its float network on generated inputs."""
     return _record(network, baseline, contract, (EMBEDDING,), GENERATED_INPUTS, None)
 
 
 def record_auxiliary(
-    network: Network, baseline: Network, contract: InputContract, names: Sequence[str]
+    network: Network, baseline: Network, contract: AnyContract, names: Sequence[str]
 ) -> dict[str, RecordedOutput]:
     """Run an int8 network with several outputs and its float network on generated inputs; keep some values of each output."""
     return _record(network, baseline, contract, names, AUXILIARY_INPUTS, AUXILIARY_VALUES)
 
 
 def check_embeddings(
-    network: Network, baseline: Network, contract: InputContract, recording: Recording
+    network: Network, baseline: Network, contract: AnyContract, recording: Recording
 ) -> ReplayCheck:
     """Compare a replayed embedding network with the recording.
 
@@ -142,7 +142,7 @@ def check_embeddings(
 
 
 def check_auxiliary(
-    network: Network, baseline: Network, contract: InputContract, names: Sequence[str], recording: Recording
+    network: Network, baseline: Network, contract: AnyContract, names: Sequence[str], recording: Recording
 ) -> ReplayCheck:
     """Compare a replayed network with several outputs with the recording; see ``check_embeddings``."""
     outputs = record_auxiliary(network, baseline, contract, names)
@@ -193,7 +193,7 @@ def raise_if_different(name: str, check: ReplayCheck) -> None:
 def _record(
     network: Network,
     baseline: Network,
-    contract: InputContract,
+    contract: AnyContract,
     names: Sequence[str],
     inputs: int,
     values: int | None,
@@ -208,7 +208,7 @@ def _record(
 
 
 def _run(
-    network: Network, contract: InputContract, pixels: UInt8Array, values: int | None
+    network: Network, contract: AnyContract, pixels: SampleArray, values: int | None
 ) -> tuple[LiteRtNetwork, list[NDArray[Any]]]:
     """Return the raw values of each output, shape (n, D), with at most ``values`` columns evenly spaced."""
     backend = LiteRtNetwork(network.data)

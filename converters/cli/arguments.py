@@ -12,8 +12,10 @@ from typing import Any
 from converters.errors import ConversionError
 from edge_sdk.errors import ModelCardError
 from edge_sdk.escaping import escaped
-from edge_sdk.model.card import COLORS, InputContract
+from edge_sdk.model.array_contract import DTYPES, KIND, AnyContract, read_contract
+from edge_sdk.model.card import COLORS
 
+_PARTS = ("shape", "dtype", "size", "color", "mean", "scale", "range", "alignment")
 _WIDTH = 90  # line width of descriptions, in characters
 
 
@@ -123,15 +125,24 @@ def add_contract(parser: argparse.ArgumentParser, *, required: bool = True, in_r
     if in_recipe:
         source = "default: the contract in the file of --recipe; required without one"
     group = parser.add_argument_group(
-        "input contract", f"conversion of pixels to input values of the network ({source})"
+        "input contract", f"size and normalization of images, or shape and range of arrays ({source})"
     )
     group.add_argument(
         "--contract",
         type=Path,
         metavar="FILE.json",
-        help='file with the input contract: {"size": [112, 112], "color": "rgb", "mean": 127.5, "scale": 128};'
+        help='file with the input contract: {"size": [112, 112], "color": "rgb", "mean": 127.5, "scale": 128},'
+        ' or {"kind": "array", "shape": [160, 40], "range": [0, 50]};'
         " options below may supply missing fields, not contradict it",
     )
+    group.add_argument(
+        "--shape",
+        type=_shape,
+        metavar="AxB",
+        help="for a network that takes arrays in place of images: shape of one array without the batch, such as 160x40;"
+        " needs --range, the smallest and largest value of an array",
+    )
+    group.add_argument("--dtype", choices=DTYPES, help="with --shape: type of the arrays (default: float32)")
     group.add_argument(
         "--size", type=size, metavar="HxW", help="input height and width in pixels, such as 112x112"
     )
@@ -152,7 +163,8 @@ def add_contract(parser: argparse.ArgumentParser, *, required: bool = True, in_r
         "--range",
         type=_range,
         metavar="LOW..HIGH",
-        help="input values of the network for the pixel values 0 and 255, such as -1..1; use it in place of --mean and --scale",
+        help="input values of the network for the pixel values 0 and 255, such as -1..1; use it in place of --mean and --scale."
+        " With --shape: smallest and largest value of an array",
     )
     group.add_argument(
         "--alignment",
@@ -168,6 +180,13 @@ def size(text: str) -> list[int]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH such as 112x96, found {text!r}") from error
     return [height, width]
+
+
+def _shape(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.lower().split("x")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected AxB such as 160x40, found {text!r}") from error
 
 
 def _numbers(text: str) -> float | list[float]:
@@ -209,8 +228,16 @@ def share(text: str) -> float:
 
 
 def _contract_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("size", "color", "mean", "scale", "range", "alignment")
-    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    fields = {name: getattr(arguments, name) for name in _PARTS if getattr(arguments, name) is not None}
+    arrays, images = (
+        [f"--{name}" for name in fields if name in ("shape", "dtype")],
+        [f"--{name}" for name in fields if name in ("size", "color", "mean", "scale", "alignment")],
+    )
+    if arrays and images:
+        arguments.parser.error(
+            f"{arrays[0]} describes arrays and {images[0]} describes images: expected options of one kind"
+        )
+    return {"kind": KIND, **fields} if "shape" in fields else fields
 
 
 def _contract_fields(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -238,14 +265,18 @@ def _contract_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**value, **options}
 
 
-def input_contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[str, Any]]:
+def input_contract(arguments: argparse.Namespace) -> tuple[AnyContract, dict[str, Any]]:
     """Return the input contract and all fields of options and file; an incomplete contract is a usage error."""
     return _complete_contract(arguments, _contract_fields(arguments))
 
 
 def _complete_contract(
     arguments: argparse.Namespace, fields: dict[str, Any]
-) -> tuple[InputContract, dict[str, Any]]:
+) -> tuple[AnyContract, dict[str, Any]]:
+    if fields.get("kind") == KIND:
+        if "range" not in fields or "shape" not in fields:
+            arguments.parser.error("a contract of arrays needs --shape and --range (or --contract FILE.json)")
+        return read_contract(fields), fields
     missing = [] if "size" in fields or "height" in fields else ["--size"]
     missing += [] if "color" in fields else ["--color"]
     if "range" not in fields and not ("mean" in fields and "scale" in fields):
@@ -255,18 +286,17 @@ def _complete_contract(
             "the input contract is required and never guessed; missing:"
             f" {'; '.join(missing)} (or --contract FILE.json)"
         )
-    return InputContract.from_json(fields), fields
+    return read_contract(fields), fields
 
 
-def contract_of_recipe(arguments: argparse.Namespace) -> tuple[InputContract | None, dict[str, Any]]:
+def contract_of_recipe(arguments: argparse.Namespace) -> tuple[AnyContract | None, dict[str, Any]]:
     """Return the input contract and all fields as ``input_contract`` does; None if none of its fields is given."""
     fields = _contract_fields(arguments)
-    parts = ("size", "height", "width", "color", "mean", "scale", "range", "alignment")
-    given = any(part in fields for part in parts)
+    given = any(part in fields for part in ("kind", "height", "width", *_PARTS))
     return _complete_contract(arguments, fields) if given else (None, fields)
 
 
-def optional_contract(arguments: argparse.Namespace) -> InputContract | None:
+def optional_contract(arguments: argparse.Namespace) -> AnyContract | None:
     """Return the input contract from options and file; None if neither is given."""
     fields = _contract_fields(arguments)
-    return InputContract.from_json(fields) if fields else None
+    return read_contract(fields) if fields else None

@@ -1,4 +1,4 @@
-"""Read calibration images and split them by purpose."""
+"""Read calibration images, or arrays, and split them by purpose."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from converters.data.image_set import Crops, ImageSet, evenly
 from converters.errors import CalibrationError
 from edge_sdk.errors import InputError
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.runtime.quantization import real_table
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import FloatArray, SampleArray
 
 #: With fewer images for activation ranges, the report contains a note.
 RECOMMENDED_IMAGES = 100
@@ -54,16 +54,16 @@ class CalibrationSet:
 
 def read_calibration(
     path: str,
-    contract: InputContract,
+    contract: AnyContract,
     *,
     training: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> CalibrationSet:
-    """Read calibration images: up to 200 for activation ranges, 100 to measure fidelity, and 60 for a search.
+    """Read calibration images or arrays: up to 200 for activation ranges, 100 to measure fidelity, and 60 for a search.
 
     Args:
-        path: A folder, .tar or .zip of crops, as the device will see them.
-        contract: Input contract, for size and colour.
+        path: A folder, .tar or .zip of crops or .npy files, as the device will see them.
+        contract: Input contract.
         training: Also read up to 2,000 images for distillation; none of them measures fidelity or serves a search.
         progress: Called with (done, total).
 
@@ -71,7 +71,7 @@ def read_calibration(
         CalibrationError: There is no image, or an image cannot be used.
     """
     try:
-        images = ImageSet.open(path)
+        images = ImageSet.open(path, arrays=isinstance(contract, ArrayContract))
         parts = _parts(images.names)
         if training:
             parts.append(_training(images.names))
@@ -92,7 +92,7 @@ def read_calibration(
     if (ranges.pixels == ranges.pixels[:1]).all() and len(ranges) > 1:
         raise CalibrationError(
             f"calibration images: expected different images, found {len(ranges)} copies of one",
-            hint="give photographs like those the device will see",
+            hint="give samples like those the device will see",
         )
     return CalibrationSet(ranges, held_out, selection, len(crops) > 1, len(images), remaining)
 
@@ -119,16 +119,18 @@ def _training(names: Sequence[str]) -> tuple[str, ...]:
     return evenly([name for i, name in enumerate(names) if i % 3 != 1], TRAINING_IMAGES)
 
 
-def real_inputs(pixels: UInt8Array, contract: InputContract) -> FloatArray:
-    """Convert crops to inputs of the float network.
+def real_inputs(pixels: SampleArray, contract: AnyContract) -> FloatArray:
+    """Convert samples to inputs of the float network.
 
     Args:
-        pixels: Shape (n, H, W, C), uint8; RGB or gray.
+        pixels: Images: shape (n, H, W, C), uint8; RGB or gray. Arrays: shape (n, ...), in the contract's type.
         contract: The input contract.
 
     Returns:
-        Shape (n, H, W, C), float32, in the network's channel order.
+        The same shape, float32; images in the network's channel order.
     """
+    if isinstance(contract, ArrayContract):
+        return pixels.astype(np.float32)
     table = real_table(contract)
     ordered = pixels[..., ::-1] if contract.color == "bgr" else pixels
     return np.stack([table[ordered[..., c], c] for c in range(contract.channels)], axis=-1)

@@ -1,4 +1,4 @@
-"""Embed many crops with the code that runs on the device."""
+"""Embed many samples with the code that runs on the device."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Callable
 import numpy as np
 
 from converters.graph.network import Network
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.quantization import make_encoder, unit_embedding
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import FloatArray, SampleArray
 
 
 def embed_crops(
     network: Network,
-    contract: InputContract,
-    pixels: UInt8Array,
+    contract: AnyContract,
+    pixels: SampleArray,
     *,
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
-    """Embed crops one at a time, as the device does.
+    """Embed crops or arrays one at a time, as the device does.
 
     Args:
         network: A .tflite with one input and one output, float or integer.
         contract: Its input contract.
-        pixels: Shape (n, H, W, C), uint8, at the network's size.
+        pixels: Images: shape (n, H, W, C), uint8, at the network's size. Arrays: shape (n, ...).
         threads: Interpreter threads.
         progress: Called with (done, total).
 

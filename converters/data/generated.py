@@ -1,21 +1,21 @@
-"""Generated inputs: images that every computer makes alike, for conversions without images."""
+"""Generated inputs: samples that every computer makes alike, for conversions without calibration samples."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from edge_sdk.model.card import InputContract
-from edge_sdk.model.golden import smooth_field
-from edge_sdk.types import UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.model.golden import golden_input
+from edge_sdk.types import SampleArray
 
 #: Number of generated inputs; the seeds are 1, 2 and so on.
 GENERATED_INPUTS = 16
 
 
-def generated_inputs(contract: InputContract, count: int = GENERATED_INPUTS) -> UInt8Array:
-    """Generate inputs of the size of a contract: the smooth fields of golden vectors.
+def generated_inputs(contract: AnyContract, count: int = GENERATED_INPUTS) -> SampleArray:
+    """Generate inputs for a contract, as for golden vectors.
 
     Returns:
-        Shape (n, H, W, C), uint8; the same bytes on every computer.
+        Shape (n, ...), in the contract's type; the same bytes on every computer.
     """
-    return np.stack([smooth_field(contract.shape, seed) for seed in range(1, count + 1)])
+    return np.stack([golden_input(contract, seed) for seed in range(1, count + 1)])

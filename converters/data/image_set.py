@@ -1,4 +1,4 @@
-"""A set of images from a folder, a .tar or a .zip, read in place and never unpacked to disk."""
+"""A set of images or arrays from a folder, a .tar or a .zip, read in place and never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ import numpy as np
 
 from converters.data.archives import open_archive
 from edge_sdk.errors import InputError
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import UInt8Array
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
+from edge_sdk.model.array_file import SUFFIX as ARRAY_SUFFIX
+from edge_sdk.model.array_file import read_array
+from edge_sdk.types import SampleArray, UInt8Array
 from edge_sdk.vision.images import MAX_FILE_BYTES, MIN_SIDE_PX, SUFFIXES, read_image
 from edge_sdk.vision.resize import fit
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Images at the network's size.
+    """Images at the network's size, or arrays.
 
     Args:
-        names: Path of each image relative to the set, with forward slashes.
-        pixels: Shape (n, H, W, C), uint8.
+        names: Path of each file relative to the set, with forward slashes.
+        pixels: Images: shape (n, H, W, C), uint8. Arrays: shape (n, ...), in the contract's type.
         sha256: SHA-256 over names and file contents, hex; the same files give the same digest.
         resized: Number of images that had another size and were cut and resized.
         larger: Number of images that were at least 1.5 times as high or wide as the network's input.
     """
 
     names: tuple[str, ...]
-    pixels: UInt8Array
+    pixels: SampleArray
     sha256: str
     resized: int
     larger: int = 0
@@ -57,12 +59,12 @@ class SetDigest:
 
 
 class ImageSet:
-    """Images in a folder or an archive, sorted by name, read on demand.
+    """Images or arrays in a folder or an archive, sorted by name, read on demand.
 
     Args:
         path: The folder or archive.
-        names: The images, relative to the path.
-        read: Returns the bytes of an image file; raises InputError if it cannot be read.
+        names: The files, relative to the path.
+        read: Returns the bytes of a file; raises InputError if it cannot be read.
     """
 
     def __init__(self, path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> None:
@@ -71,29 +73,45 @@ class ImageSet:
         self.read = read
 
     @classmethod
-    def open(cls, path: str | Path) -> ImageSet:
-        """List the JPEG, PNG and PPM/PGM images below a path, except hidden files.
+    def open(cls, path: str | Path, *, arrays: bool | None = None) -> ImageSet:
+        """List the JPEG, PNG and PPM/PGM images below a path, or the .npy files, except hidden files.
+
+        Args:
+            path: A folder, .tar or .zip.
+            arrays: True lists .npy files, False images; None lists images, or .npy files if there are no images.
 
         Raises:
-            InputError: The path does not exist, is neither a folder nor an archive, or has no image.
+            InputError: The path does not exist, is neither a folder nor an archive, or has no such file.
         """
         path = Path(path)
         if path.is_dir():
-            images = cls(path, _folder_names(path), lambda name: _bounded_file(path / name))
+            files = cls(path, _folder_names(path), lambda name: _bounded_file(path / name))
         elif path.is_file():
-            images = _open_archive(path)
+            files = _open_archive(path)
         else:
             raise InputError(
-                f"{path}: expected a readable folder, .tar or .zip of images, found nothing there"
+                f"{path}: expected a readable folder, .tar or .zip of images or .npy files, found nothing there"
             )
-        if not images.names:
+        of_kind: dict[bool, list[str]] = {True: [], False: []}
+        for name in files.names:
+            of_kind[name.lower().endswith(ARRAY_SUFFIX)].append(name)
+        if arrays is None:
+            arrays = not of_kind[False]
+        if not of_kind[arrays]:
+            kinds = f"arrays ({ARRAY_SUFFIX})", f"images ({', '.join(SUFFIXES)})"
+            expected, other = kinds if arrays else kinds[::-1]
+            count = len(of_kind[not arrays])
             raise InputError(
-                f"{path}: expected images ({', '.join(SUFFIXES)}), found none",
-                hint="give a folder, a .tar or a .zip with images in it",
+                f"{path}: expected {expected}, found " + (f"{count} {other}" if count else "none"),
+                hint="the input contract and the files must be of one kind: --size and --color describe images,"
+                " --shape describes arrays"
+                if count
+                else f"give a folder, a .tar or a .zip with {expected} in it",
             )
+        images = cls(path, of_kind[arrays], files.read)
         for name in images.names:
             try:
-                name.encode()  # reports and cards contain image names in UTF-8
+                name.encode()  # reports and cards contain file names in UTF-8
             except UnicodeEncodeError as error:
                 raise InputError(
                     f"{path}: expected file names in UTF-8, found {name!r}", hint="rename the file"
@@ -109,38 +127,41 @@ class ImageSet:
 
     def crops(
         self,
-        contract: InputContract,
+        contract: AnyContract,
         *,
         names: Sequence[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Crops:
-        """Read images at the network's size.
+        """Read images at the network's size, or arrays.
 
         Args:
-            contract: Input contract, for size and colour.
-            names: Names of the images; None for all.
+            contract: Input contract.
+            names: Names of the files; None for all.
             progress: Called with (done, total).
 
         Raises:
-            InputError: An image cannot be read, or has a side under 16 px.
+            InputError: A file cannot be read, an image has a side under 16 px, or an array does not fit the contract.
         """
         chosen = self.names if names is None else tuple(names)
         digest = SetDigest()
-        pixels = np.empty((len(chosen), *contract.shape), np.uint8)
+        pixels = np.empty((len(chosen), *contract.shape), contract.dtype)
         resized = larger = 0
         for position, name in enumerate(chosen):
             content = self.read(name)
             digest.add(name, content)
             full_name = f"{self.path}/{name}"
-            image = read_image(io.BytesIO(content), color=contract.color, name=full_name)
-            if min(image.shape[:2]) < MIN_SIDE_PX:
-                raise InputError(
-                    f"{full_name}: expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px,"
-                    f" found {image.shape[0]}x{image.shape[1]}"
-                )
-            resized += image.shape[:2] != contract.shape[:2]
-            larger += image.shape[0] >= 1.5 * contract.height or image.shape[1] >= 1.5 * contract.width
-            pixels[position] = fit(image, contract.height, contract.width)
+            if isinstance(contract, ArrayContract):
+                pixels[position] = read_array(content, contract, name=full_name)
+            else:
+                image = read_image(io.BytesIO(content), color=contract.color, name=full_name)
+                if min(image.shape[:2]) < MIN_SIDE_PX:
+                    raise InputError(
+                        f"{full_name}: expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px,"
+                        f" found {image.shape[0]}x{image.shape[1]}"
+                    )
+                resized += image.shape[:2] != contract.shape[:2]
+                larger += image.shape[0] >= 1.5 * contract.height or image.shape[1] >= 1.5 * contract.width
+                pixels[position] = fit(image, contract.height, contract.width)
             if progress is not None:
                 progress(position + 1, len(chosen))
         return Crops(chosen, pixels, digest.hexdigest(), resized, larger)
@@ -157,14 +178,14 @@ def _folder_names(path: Path) -> list[str]:
     return [
         relative.as_posix()
         for relative in (file.relative_to(path) for file in path.rglob("*") if file.is_file())
-        if _is_image(relative.as_posix())
+        if _is_sample(relative.as_posix())
     ]
 
 
-def _is_image(name: str) -> bool:
+def _is_sample(name: str) -> bool:
     pure = PurePosixPath(name)
     hidden = any(part.startswith(".") and part not in (".", "..") for part in pure.parts)
-    return pure.suffix.lower() in SUFFIXES and not hidden
+    return pure.suffix.lower() in (*SUFFIXES, ARRAY_SUFFIX) and not hidden
 
 
 def _bounded_file(path: Path) -> bytes:
@@ -178,14 +199,14 @@ def _bounded_file(path: Path) -> bytes:
 def _check_size(name: str | Path, size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise InputError(
-            f"{name}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB, found {size >> 20} MiB"
+            f"{name}: expected a file of at most {MAX_FILE_BYTES >> 20} MiB, found {size >> 20} MiB"
         )
 
 
 def _open_archive(path: Path) -> ImageSet:
-    archive = open_archive(path, accepts=_is_image, max_file_bytes=MAX_FILE_BYTES)
+    archive = open_archive(path, accepts=_is_sample, max_file_bytes=MAX_FILE_BYTES)
     if archive is None:
         raise InputError(
-            f"{path}: expected a readable folder, .tar or .zip of images, found another kind of file"
+            f"{path}: expected a readable folder, .tar or .zip of images or .npy files, found another kind of file"
         )
     return ImageSet(path, archive.names, archive.read)

@@ -1,4 +1,4 @@
-"""Labelled image sets: images in a folder or an archive, as `subject/image`."""
+"""Labelled sample sets: images or arrays in a folder or an archive, as `subject/image` or `subject/array.npy`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pathlib import Path, PurePosixPath
 from converters.data.image_set import ImageSet, SetDigest
 from converters.evaluate.metrics.cosines import MAX_IMAGES
 from edge_sdk.errors import AcquisitionError, EdgeSdkError, InputError
-from edge_sdk.types import UInt8Array
-from edge_sdk.vision.images import SUFFIXES, read_image
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
+from edge_sdk.model.array_file import SUFFIX, read_array
+from edge_sdk.types import SampleArray, UInt8Array
+from edge_sdk.vision.images import MIN_SIDE_PX, SUFFIXES, read_image
+from edge_sdk.vision.resize import fit
 
 
 @dataclass(frozen=True, order=True)
 class Sample:
-    """One image: `name` is `subject/file.jpg` and unique in its set."""
+    """One image or array: `name` is `subject/file.jpg` and unique in its set."""
 
     name: str
     subject: str
@@ -25,7 +28,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class SampleSet:
-    """Images of a data set, sorted by name; made by `open_samples` or `open_unlabelled`.
+    """Images or arrays of a data set, sorted by name; made by `open_samples` or `open_unlabelled`.
 
     Attributes:
         data_set: Name of the data set, for the evidence of operating points.
@@ -40,6 +43,11 @@ class SampleSet:
     read: Callable[[Sample], bytes]
     labelled: bool = True
     left_out: int = 0
+
+    @property
+    def arrays(self) -> bool:
+        """True if the samples are arrays in .npy files."""
+        return self.samples[0].name.lower().endswith(SUFFIX)
 
     @cached_property
     def digest(self) -> str:
@@ -74,21 +82,43 @@ class SampleSet:
         """
         return decode(self.read(sample), sample.name, color=color)
 
+    def at_size(self, sample: Sample, contract: AnyContract) -> SampleArray:
+        """Read one image at the network's size, or one array.
 
-def open_samples(path: str | Path, *, name: str | None = None) -> SampleSet:
-    """List the images of a folder, .tar or .zip of `subject/image`; file contents are read on demand.
+        Returns:
+            The contract's shape and type.
+
+        Raises:
+            AcquisitionError: The image cannot be decoded.
+            InputError: The file cannot be read, a side of the image is under 16 px, or the array does not fit the contract.
+            EdgeSdkError: Pillow is not installed.
+        """
+        if isinstance(contract, ArrayContract):
+            return read_array(self.read(sample), contract, name=sample.name)
+        image = self.image(sample, color=contract.color)
+        if min(image.shape[:2]) < MIN_SIDE_PX:
+            raise InputError(
+                f"{sample.name}: expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px,"
+                f" found {image.shape[0]}x{image.shape[1]}"
+            )
+        return fit(image, contract.height, contract.width)
+
+
+def open_samples(path: str | Path, *, name: str | None = None, arrays: bool | None = None) -> SampleSet:
+    """List the images or arrays of a folder, .tar or .zip of `subject/image`; file contents are read on demand.
 
     In a folder, images in subfolders of a subject are ignored. In an archive, only the last two parts of a path count.
 
     Args:
         path: Folder or archive.
         name: Name of the data set (default: the folder's name, or the archive's without suffix).
+        arrays: True lists .npy files, False images; None lists images, or .npy files if there are no images.
 
     Raises:
         InputError: The path cannot be read, no image is in a subject's folder, a name occurs twice, or there are
             too many images.
     """
-    images = ImageSet.open(path)
+    images = ImageSet.open(path, arrays=arrays)
     full_names: dict[str, str] = {}
     left_out = 0
     for full_name in images.names:

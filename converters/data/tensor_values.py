@@ -11,18 +11,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 from converters.graph.network import Network
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.backends.litert import load_interpreter_class, tensor_info
 from edge_sdk.runtime.quantization import make_encoder
-from edge_sdk.types import UInt8Array
+from edge_sdk.types import SampleArray
 
 
 class Activations:
     """A network with readable inner tensors.
 
     Args:
-        network: A .tflite with one image input, float or integer.
+        network: A .tflite with one input, float or integer.
         contract: Its input contract.
         names: Tensors to read; None for every computed float32 tensor. Operators that none of these tensors depends
             on do not run.
@@ -33,7 +33,7 @@ class Activations:
 
     tensors: dict[str, TensorInfo]
 
-    def __init__(self, network: Network, contract: InputContract, names: Sequence[str] | None = None) -> None:
+    def __init__(self, network: Network, contract: AnyContract, names: Sequence[str] | None = None) -> None:
         graph = network.edit()
         place = {graph.name(i): i for i in graph.computed()}
         if names is None:
@@ -50,8 +50,8 @@ class Activations:
         self._places = {name: int(detail["index"]) for name, detail in zip(names, outputs, strict=True)}
         self.tensors = {name: tensor_info(detail) for name, detail in zip(names, outputs, strict=True)}
 
-    def run(self, crop: UInt8Array) -> None:
-        """Run on one crop, shape (H, W, C), uint8, at the network's size."""
+    def run(self, crop: SampleArray) -> None:
+        """Run on one sample: a crop, shape (H, W, C), uint8, at the network's size, or an array."""
         self._encode(crop, self._input())
         self._interpreter.invoke()
 

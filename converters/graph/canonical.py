@@ -13,7 +13,7 @@ from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes
 from converters.graph.rewrites.strip_l2norm import strip_l2norm
 from converters.graph.rewrites.unshare import unshare_constants
 from edge_sdk.errors import ModelError
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.types import FloatArray
 
@@ -29,7 +29,7 @@ def unique_names(graph: Graph) -> None:
         tensor.name = name.encode()
 
 
-def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
+def bring_into_form(graph: Graph, contract: AnyContract) -> list[str]:
     """Rewrite a float network into canonical form, in place; its function stays the same without the L2 normalization.
 
     Returns:

@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from converters.graph.network import Network
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.quantization import make_encoder
-from edge_sdk.types import UInt8Array
+from edge_sdk.types import SampleArray
 
 RUNS, BATCHES = 60, 6
 #: Largest spread of a ratio between batches that counts as reliable, and that of the reference kernel: 0.15 is 15 %.
@@ -206,7 +206,7 @@ def _kernel() -> Callable[[], object]:
 
 
 def network_calls(
-    networks: Sequence[Network], contract: InputContract, crop: UInt8Array
+    networks: Sequence[Network], contract: AnyContract, crop: SampleArray
 ) -> dict[Network, Callable[[], Any]]:
     """Return for each network a call that runs it on one image and one thread.
 
@@ -226,8 +226,8 @@ def network_calls(
 def time_ratio(
     network: Network,
     reference: Network,
-    contract: InputContract,
-    crop: UInt8Array,
+    contract: AnyContract,
+    crop: SampleArray,
     *,
     settled: Callable[[TimeRatio], bool] = lambda ratio: not ratio.unreliable,
 ) -> TimeRatio:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import flatbuffers
 
-from edge_sdk.model.card import CARD_NAME, ModelCard
+from edge_sdk.model.array_contract import ArrayContract
+from edge_sdk.model.card import CARD_NAME, InputContract, ModelCard
 
 BUFFER_NAME = "TFLITE_METADATA"
 _IDENTIFIER = b"M001"
@@ -33,12 +34,17 @@ def metadata_buffer(card: ModelCard) -> bytes:
         Content of the buffer.
     """
     b = flatbuffers.Builder(1024)
-    image = _tensor(b, "image", "one aligned crop", _image_content(b, card), _normalization(b, card))
+    contract = card.input
+    if isinstance(contract, ArrayContract):
+        sample = _tensor(b, "array", contract.describe(), _features(b), None)
+    else:
+        content = _image_content(b, contract)
+        sample = _tensor(b, "image", "one aligned crop", content, _normalization(b, contract))
     embedding = _tensor(
         b,
         "embedding",
         f"{card.dimension} values; normalize to L2 norm 1 on the host, compare by cosine",
-        _table(b, 3, [_byte(0, _FEATURE_PROPERTIES), _offset(1, _table(b, 0, []))]),
+        _features(b),
         None,
     )
     card_file = _table(
@@ -48,7 +54,7 @@ def metadata_buffer(card: ModelCard) -> bytes:
     )
     name = b.CreateString(card.name)
     subgraph = _table(
-        b, 10, [_offset(0, name), _offset(2, _vector(b, [image])), _offset(3, _vector(b, [embedding]))]
+        b, 10, [_offset(0, name), _offset(2, _vector(b, [sample])), _offset(3, _vector(b, [embedding]))]
     )
     root = _table(
         b,
@@ -67,21 +73,25 @@ def metadata_buffer(card: ModelCard) -> bytes:
     return bytes(b.Output())
 
 
-def _image_content(b: flatbuffers.Builder, card: ModelCard) -> int:
+def _features(b: flatbuffers.Builder) -> int:
+    return _table(b, 3, [_byte(0, _FEATURE_PROPERTIES), _offset(1, _table(b, 0, []))])
+
+
+def _image_content(b: flatbuffers.Builder, contract: InputContract) -> int:
     def width(builder: flatbuffers.Builder) -> None:
-        builder.PrependUint32Slot(0, card.input.width, 0)
+        builder.PrependUint32Slot(0, contract.width, 0)
 
     def height(builder: flatbuffers.Builder) -> None:
-        builder.PrependUint32Slot(1, card.input.height, 0)
+        builder.PrependUint32Slot(1, contract.height, 0)
 
     size = _table(b, 2, [width, height])
-    space = _GRAYSCALE if card.input.color == "gray" else _RGB
+    space = _GRAYSCALE if contract.color == "gray" else _RGB
     properties = _table(b, 2, [_byte(0, space), _offset(1, size)])
     return _table(b, 3, [_byte(0, _IMAGE_PROPERTIES), _offset(1, properties)])
 
 
-def _normalization(b: flatbuffers.Builder, card: ModelCard) -> int:
-    mean, scale = _floats(b, card.input.mean), _floats(b, card.input.scale)
+def _normalization(b: flatbuffers.Builder, contract: InputContract) -> int:
+    mean, scale = _floats(b, contract.mean), _floats(b, contract.scale)
     options = _table(b, 2, [_offset(0, mean), _offset(1, scale)])
     return _table(b, 2, [_byte(0, _NORMALIZATION_OPTIONS), _offset(1, options)])
 

@@ -44,6 +44,7 @@ from converters.targets.check import (
 )
 from converters.targets.operator_table import parse_for_rules
 from converters.targets.rule import Rule, name_of
+from edge_sdk.model.card import InputContract
 from edge_sdk.model.network_card import OTHER_TASK, NetworkCard
 
 _WEIGHT_SHARE = 0.5
@@ -66,8 +67,8 @@ def convert_any_task(options: ConversionOptions) -> AuxiliaryReport:
         CalibrationError: The calibration images cannot be used.
         ConversionError: Every target refuses the network, or the output cannot be written.
     """
-    if options.task != "none" or options.contract is None:
-        raise OptionsError(f"task: expected none with an input contract, found {options.task!r}")
+    if options.task != "none" or not isinstance(options.contract, InputContract):
+        raise OptionsError(f"task: expected none with an input contract of images, found {options.task!r}")
     check_name(options.model_name)
     targets = known_targets(options.targets)
     with staged(options.output) as folder:

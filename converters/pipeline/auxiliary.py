@@ -24,6 +24,7 @@ from converters.pipeline.auxiliary_report import AuxiliaryReport
 from converters.pipeline.output_network import read_output_network
 from converters.progress import stage
 from converters.quantize.saved_recipe import SavedRecipe
+from edge_sdk.model.array_contract import image_contract
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.network_card import FACE_DETECTOR, PRESENTATION_ATTACK_DETECTOR, NetworkCard
 
@@ -166,7 +167,8 @@ def _size(request: AuxiliaryRequest, saved: SavedRecipe | None) -> tuple[int, in
     """
     if saved is None or saved.recording is None:
         return request.size
-    recorded = saved.recording.contract.height, saved.recording.contract.width
+    contract = image_contract(saved.recording.contract)
+    recorded = contract.height, contract.width
     if request.size is not None and request.size != recorded and request.calibration is None:
         raise ConversionError(
             f"{saved.path}: expected the input size of the recipe, {recorded[0]}x{recorded[1]}, found"

@@ -11,9 +11,9 @@ from converters.data.calibration import CalibrationSet
 from converters.data.generated import generated_inputs
 from converters.evaluate.metrics.score_noise import score_noise
 from edge_sdk.matching import cosine
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.model.golden import GENERATOR
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import FloatArray, SampleArray, UInt8Array
 
 _WITNESS_IMAGES = 16
 _GATE_IMAGES = 4
@@ -32,15 +32,15 @@ class MeasuredImages:
         calibration: The calibration images; None if the images are generated.
     """
 
-    pixels: UInt8Array
+    pixels: SampleArray
     names: tuple[str, ...]
     sha256: str
     held_out: bool
-    crops: UInt8Array
+    crops: SampleArray
     calibration: CalibrationSet | None = None
 
     @classmethod
-    def of(cls, images: CalibrationSet | None, contract: InputContract) -> MeasuredImages:
+    def of(cls, images: CalibrationSet | None, contract: AnyContract) -> MeasuredImages:
         """Take the held-out part of the calibration images, or generate images if there are none."""
         if images is None:
             pixels = generated_inputs(contract)

@@ -8,6 +8,7 @@ from converters.data.alignment_check import LookedAt, alignment_note, zoo_detect
 from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet
 from converters.pipeline.build import BuiltNetwork
 from converters.results import ArtefactResult
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.model.card import InputContract
 
 
@@ -21,11 +22,13 @@ def unsupported_notes(unsupported: Sequence[str]) -> list[str]:
     ]
 
 
-def image_notes(contract: InputContract, images: CalibrationSet) -> list[str]:
-    """List notes on the calibration images."""
+def image_notes(contract: AnyContract, images: CalibrationSet) -> list[str]:
+    """List notes on the calibration images or arrays."""
     crops = images.ranges
-    unaligned = alignment_note(LookedAt(crops.pixels, crops.larger), contract, zoo_detector())
-    notes = [unaligned] if unaligned else []
+    notes = []
+    if isinstance(contract, InputContract):
+        unaligned = alignment_note(LookedAt(crops.pixels, crops.larger), contract, zoo_detector())
+        notes += [unaligned] if unaligned else []
     if images.resized:
         height, width = images.ranges.pixels.shape[1:3]
         notes.append(

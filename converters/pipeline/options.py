@@ -13,6 +13,7 @@ from converters.output import check_name
 from converters.quantize.budget import CosineBudget
 from converters.targets import targets as all_targets
 from converters.targets.base import Target, target_options
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.card import InputContract
 
 
@@ -140,7 +141,7 @@ class ConversionOptions:
     """
 
     model: Path
-    contract: InputContract | None
+    contract: AnyContract | None
     calibration: Path | None
     output: Path
     targets: Sequence[str] = ("cpu",)
@@ -159,7 +160,7 @@ class ConversionOptions:
         _make_paths(self, "model", "output")
         if self.calibration is not None:
             _make_paths(self, "calibration")
-        _require_type("contract", self.contract, InputContract, type(None))
+        _require_type("contract", self.contract, InputContract, ArrayContract, type(None))
         _require_type("quantization", self.quantization, Plain, Replay, Search)
         _require_type("distillation", self.distillation, Distillation, type(None))
         if isinstance(self.targets, str):
@@ -197,6 +198,10 @@ class ConversionOptions:
             "quantization": not isinstance(self.quantization, Plain),
         }
         unfit = [name for name, given in measured_on_embeddings.items() if given]
+        if self.task == "none" and isinstance(self.contract, ArrayContract):
+            raise OptionsError(
+                "contract: expected a contract of images for the task none, found one of arrays"
+            )
         if self.task == "none" and unfit:
             raise OptionsError(
                 f"{unfit[0]}: expected no recipe, search, training or cosine for a network of the task none, which has no embedding",

@@ -22,7 +22,7 @@ from converters.pipeline.replay import RecipePlan, recorded_contract_check
 from converters.progress import stage
 from converters.quantize.error_rate_budget import LabelledCrops, check_support, read_labelled
 from converters.sources.float_model import FloatModel, read_float_model
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 
 
 def read_images(options: ConversionOptions, plan: RecipePlan) -> CalibrationSet | None:
@@ -39,7 +39,7 @@ def read_images(options: ConversionOptions, plan: RecipePlan) -> CalibrationSet 
         )
 
 
-def read_labelled_images(options: ConversionOptions, contract: InputContract) -> LabelledCrops | None:
+def read_labelled_images(options: ConversionOptions, contract: AnyContract) -> LabelledCrops | None:
     """Read the labelled images of a limit on error rates, and check that they suffice to measure it."""
     search = options.quantization
     if not isinstance(search, Search) or not isinstance(search.budget, ErrorRateLimit):
@@ -64,7 +64,7 @@ def read_model(
         model = read_float_model(options.model, contract=plan.contract, inputs=inputs)
     with stage("check the input contract") as progress:
         if images is None:
-            no_images = np.empty((0, *model.contract.shape), np.uint8)
+            no_images = np.empty((0, *model.contract.shape), model.contract.dtype)
             check = recorded_contract_check(
                 check_contract(model.network, model.contract, no_images), plan.saved
             )

@@ -16,7 +16,7 @@ from converters.quantize.recipe import Recipe
 from converters.quantize.recorded import Recording
 from converters.quantize.saved_recipe import SavedRecipe, read_saved
 from converters.targets.base import Target
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class RecipePlan:
 
     recipes: tuple[Recipe, ...]
     saved: dict[str, SavedRecipe]
-    contract: InputContract
+    contract: AnyContract
     without_images: bool
 
     @property
@@ -130,7 +130,7 @@ def _no_embedding(saved: SavedRecipe) -> str:
     return "has statistics of a network without an embedding"
 
 
-def _contract(options: ConversionOptions, saved: dict[str, SavedRecipe]) -> InputContract:
+def _contract(options: ConversionOptions, saved: dict[str, SavedRecipe]) -> AnyContract:
     """Return the given contract, or that of the recipes.
 
     Raises:

@@ -18,8 +18,8 @@ from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
 from converters.quantize.recorded import require_names
 from converters.quantize.statistics import channel_statistics
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import Float64Array, UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import Float64Array, SampleArray
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 _LIMITS = np.iinfo(np.int32)
@@ -28,8 +28,8 @@ _LIMITS = np.iinfo(np.int32)
 def correct_biases(
     int8_network: Network,
     float_network: Network,
-    contract: InputContract,
-    pixels: UInt8Array,
+    contract: AnyContract,
+    pixels: SampleArray,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Network, dict[str, NDArray[np.int32]]]:
@@ -112,7 +112,7 @@ def _bias(graph: Graph, operator: schema.OperatorT) -> int | None:
     return operands[2] if unshared else None
 
 
-def _channel_means(graph: Graph, output: int, contract: InputContract, pixels: UInt8Array) -> Float64Array:
+def _channel_means(graph: Graph, output: int, contract: AnyContract, pixels: SampleArray) -> Float64Array:
     """Return the dequantized mean of each channel over the images; operators after this tensor are not run."""
     name = graph.name(output)
     inside = Activations(Network.of(graph), contract, [name])

@@ -27,11 +27,9 @@ from converters.evaluate.metrics.subject_shares import subject_share
 from converters.graph.network import Network
 from converters.quantize.budget import BudgetVerdict, Candidate
 from edge_sdk.errors import AcquisitionError, InputError
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.operating_point import subjects_needed
-from edge_sdk.types import FloatArray, UInt8Array
-from edge_sdk.vision.images import MIN_SIDE_PX
-from edge_sdk.vision.resize import fit
+from edge_sdk.types import FloatArray, SampleArray
 
 #: Largest size of all labelled crops together, in bytes.
 MAX_CROP_BYTES = 2 << 30
@@ -50,7 +48,7 @@ class LabelledCrops:
 
     data_set: str
     sha256: str
-    pixels: UInt8Array
+    pixels: SampleArray
     subjects: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -75,7 +73,7 @@ class ErrorRateBudget:
     """
 
     images: LabelledCrops
-    contract: InputContract
+    contract: AnyContract
     fmr: float
     max_loss: float
     reference: AllPairs
@@ -85,7 +83,7 @@ class ErrorRateBudget:
     def of(
         cls,
         network: Network,
-        contract: InputContract,
+        contract: AnyContract,
         images: LabelledCrops,
         *,
         fmr: float,
@@ -153,13 +151,13 @@ class ErrorRateBudget:
 
 
 def read_labelled(
-    path: str | Path, contract: InputContract, *, progress: Callable[[int, int], None] | None = None
+    path: str | Path, contract: AnyContract, *, progress: Callable[[int, int], None] | None = None
 ) -> LabelledCrops:
-    """Read ``subject/image`` crops at the network's size.
+    """Read ``subject/image`` crops at the network's size, or ``subject/array.npy``.
 
     Args:
         path: Folder, .tar or .zip.
-        contract: Input contract, for size and colour order.
+        contract: Input contract.
         progress: Called with (done, total).
 
     Raises:
@@ -167,7 +165,7 @@ def read_labelled(
     """
     digest = SetDigest()
     try:
-        samples = open_samples(path)
+        samples = open_samples(path, arrays=isinstance(contract, ArrayContract))
         size = len(samples.samples) * math.prod(contract.shape)
         if size > MAX_CROP_BYTES:
             raise InputError(
@@ -175,16 +173,10 @@ def read_labelled(
                 f" take {size / (1 << 30):.1f} GiB",
                 hint="use fewer images",
             )
-        pixels = np.empty((len(samples.samples), *contract.shape), np.uint8)
+        pixels = np.empty((len(samples.samples), *contract.shape), contract.dtype)
         for position, sample in enumerate(samples.samples):
             digest.add(sample.name, samples.read(sample))
-            image = samples.image(sample, color=contract.color)
-            if min(image.shape[:2]) < MIN_SIDE_PX:
-                raise InputError(
-                    f"{sample.name}: expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px,"
-                    f" found {image.shape[0]}x{image.shape[1]}"
-                )
-            pixels[position] = fit(image, contract.height, contract.width)
+            pixels[position] = samples.at_size(sample, contract)
             if progress is not None:
                 progress(position + 1, len(pixels))
     except (InputError, AcquisitionError) as error:

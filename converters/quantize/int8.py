@@ -22,8 +22,8 @@ from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
 from converters.quantize.recorded import RecordedStatistics, require_names
 from converters.quantize.statistics import ChannelStatistics, TensorRange
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import Float64Array, UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import Float64Array, SampleArray
 
 #: Images for bias correction; a few are enough to measure the mean error of a channel.
 BIAS_IMAGES = 64
@@ -66,8 +66,8 @@ def quantize_int8(
     network: Network,
     recipe: Recipe,
     statistics: Mapping[str, ChannelStatistics],
-    contract: InputContract,
-    pixels: UInt8Array,
+    contract: AnyContract,
+    pixels: SampleArray,
     *,
     reference: FloatReference | None = None,
     ranges: Mapping[str, TensorRange] | None = None,
@@ -174,8 +174,8 @@ def find_recipe_ranges(
     network: Network,
     recipe: Recipe,
     statistics: Mapping[str, ChannelStatistics],
-    contract: InputContract,
-    pixels: UInt8Array,
+    contract: AnyContract,
+    pixels: SampleArray,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TensorRange]:

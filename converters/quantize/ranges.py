@@ -10,8 +10,8 @@ from converters.data.tensor_values import Activations
 from converters.errors import ConversionError
 from converters.graph.network import Network
 from converters.quantize.statistics import ChannelStatistics, TensorRange
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import Float64Array, UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import Float64Array, SampleArray
 
 METHODS = ("min_max", "mse")
 #: Images for histograms; a few are enough.
@@ -25,9 +25,9 @@ _SHARES = np.arange(20, 7, -1) / 20
 def find_ranges(
     network: Network,
     method: str,
-    contract: InputContract,
+    contract: AnyContract,
     statistics: Mapping[str, ChannelStatistics],
-    pixels: UInt8Array,
+    pixels: SampleArray,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TensorRange]:
@@ -57,7 +57,7 @@ def find_ranges(
 
 
 def _min_max_ranges(
-    network: Network, contract: InputContract, statistics: Mapping[str, ChannelStatistics]
+    network: Network, contract: AnyContract, statistics: Mapping[str, ChannelStatistics]
 ) -> dict[str, TensorRange]:
     """Return the range from minimum to maximum of every activation; that of the input comes from the contract."""
     graph = network.graph
@@ -89,9 +89,9 @@ def find_least_error_range(full: TensorRange, counts: Float64Array) -> TensorRan
 
 def _histograms(
     network: Network,
-    contract: InputContract,
+    contract: AnyContract,
     ranges: Mapping[str, TensorRange],
-    pixels: UInt8Array,
+    pixels: SampleArray,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Float64Array]:
     """Return a histogram for every computed tensor whose values vary, with bins over the tensor's range."""

@@ -20,7 +20,7 @@ from converters.errors import ConversionError
 from converters.graph.rewrites.equalize import LARGEST_SCALE
 from converters.quantize.statistics import TensorRange
 from edge_sdk.errors import ModelCardError
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract, read_contract
 from edge_sdk.model.golden import GENERATOR
 from edge_sdk.model.json_fields import JsonFields, json_object, number, text, whole_number
 from edge_sdk.types import Float64Array, FloatArray
@@ -143,7 +143,7 @@ class Recording:
         generator: Name of the function that generates the inputs.
     """
 
-    contract: InputContract
+    contract: AnyContract
     statistics: RecordedStatistics
     float_sha256: str
     int8_sha256: str
@@ -177,7 +177,7 @@ class Recording:
         try:
             fields = JsonFields(value.get("statistics"), _NAME)
             recording = cls(
-                contract=InputContract.from_json(JsonFields(value, "recipe").read("contract", json_object)),
+                contract=read_contract(JsonFields(value, "recipe").read("contract", json_object)),
                 statistics=RecordedStatistics.from_json(value["statistics"]),
                 float_sha256=fields.read("float_sha256", _sha256),
                 int8_sha256=fields.read("int8_sha256", _sha256),

@@ -10,8 +10,8 @@ import numpy as np
 from converters.data.tensor_values import Activations
 from converters.errors import CalibrationError
 from converters.graph.network import Network
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import Float64Array, UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import Float64Array, SampleArray
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class ChannelStatistics:
 
 def channel_statistics(
     network: Network,
-    contract: InputContract,
-    pixels: UInt8Array,
+    contract: AnyContract,
+    pixels: SampleArray,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, ChannelStatistics]:

@@ -12,8 +12,8 @@ from converters.errors import CalibrationError, ConversionError
 from converters.graph.latency import ATTEMPTS, TimeRatio, time_ratio
 from converters.graph.network import Network
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import SampleArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class TimedBudget:
 
     @classmethod
     def of(
-        cls, budget: Budget, most: float, network: Network, contract: InputContract, crop: UInt8Array
+        cls, budget: Budget, most: float, network: Network, contract: AnyContract, crop: SampleArray
     ) -> TimedBudget:
         """Combine a budget with a time limit relative to a float network.
 

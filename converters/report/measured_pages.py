@@ -14,10 +14,10 @@ from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.open_artefact import OpenedArtefact
 from converters.progress import stage
 from converters.report.page import render_page
-from edge_sdk.errors import AcquisitionError
+from edge_sdk.errors import AcquisitionError, InputError
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.model.card import InputContract
-from edge_sdk.types import UInt8Array
-from edge_sdk.vision.resize import fit
+from edge_sdk.types import SampleArray, UInt8Array
 
 
 def evaluation_page(evaluation: Evaluation, samples: SampleSet, *, thumbnails: bool) -> str:
@@ -59,7 +59,10 @@ def comparison_page(
     )
 
 
-def _images(samples: SampleSet, names: Sequence[str]) -> dict[str, UInt8Array]:
+def _images(samples: SampleSet, names: Sequence[str]) -> dict[str, UInt8Array] | None:
+    """Read images for thumbnails; None if the samples are arrays."""
+    if samples.arrays:
+        return None
     return {sample.name: samples.image(sample) for sample in samples.samples if sample.name in set(names)}
 
 
@@ -89,6 +92,8 @@ def _occlusion_maps(
     artefacts: Sequence[OpenedArtefact], samples: SampleSet, names: Sequence[str]
 ) -> tuple[Attention, ...]:
     contract = artefacts[0].card.input
+    if not isinstance(contract, InputContract):
+        return ()
     networks = tuple((artefact.path.name, artefact.network) for artefact in artefacts)
     studies = []
     with stage("compute occlusion maps") as progress:
@@ -98,14 +103,13 @@ def _occlusion_maps(
     return tuple(studies)
 
 
-def _crops(samples: SampleSet, names: Sequence[str], contract: InputContract) -> dict[str, UInt8Array]:
-    """Read images by name at the network's input size; skip unreadable images, which the evaluation has counted."""
+def _crops(samples: SampleSet, names: Sequence[str], contract: AnyContract) -> dict[str, SampleArray]:
+    """Read samples by name at the network's input size; skip unusable ones, which the evaluation has counted."""
     known = {sample.name: sample for sample in samples.samples}
     crops = {}
     for name in names:
         try:
-            image = samples.image(known[name], color=contract.color)
-        except AcquisitionError:
+            crops[name] = samples.at_size(known[name], contract)
+        except (AcquisitionError, InputError):
             continue
-        crops[name] = fit(image, contract.height, contract.width)
     return crops

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters.errors import SourceError
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
@@ -19,21 +20,29 @@ _SHOWN = 4  # most names listed in a message
 _CONSTANT = 1e-6  # relative difference; two runs on one image differ by less
 
 
-def check_image(sides: Sequence[int | None], contract: InputContract) -> None:
-    """Compare the graph's image with the contract.
+def check_input(sides: Sequence[int | None], contract: AnyContract) -> None:
+    """Compare the graph's image or array with the contract.
 
     Args:
-        sides: (height, width, channels) of the graph; None for a side that the graph leaves open.
+        sides: Shape of one sample in the graph, for images (height, width, channels); None for a side that the graph leaves
+            open.
         contract: The input contract.
 
     Raises:
         SourceError: A side or the channel count differs.
     """
-    if len(sides) == 3 and all(
+    if len(sides) == len(contract.shape) and all(
         side is None or side == expected for side, expected in zip(sides, contract.shape, strict=True)
     ):
         return
     shape = "x".join("?" if side is None else str(side) for side in sides)
+    if isinstance(contract, ArrayContract):
+        raise SourceError(
+            f"graph input is {shape or 'a single number'}, expected {'x'.join(map(str, contract.shape))} as in the contract",
+            hint=f"use --shape {shape}"
+            if sides and None not in sides
+            else "give the shape that the network was trained with",
+        )
     raise SourceError(
         f"graph input is {shape}, expected {contract.height}x{contract.width} {contract.color} as in the contract",
         hint=_image_hint(sides, contract),

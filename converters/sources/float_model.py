@@ -18,7 +18,7 @@ from converters.graph.canonical import bring_into_form, run_float
 from converters.graph.network import Network
 from converters.sources.read import SourceModel, read_source
 from edge_sdk.matching import cosine
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.types import FloatArray
 
 #: Least cosine between the canonical network's embedding and the source's own, on each image.
@@ -39,14 +39,14 @@ class FloatModel:
     """
 
     network: Network
-    contract: InputContract
+    contract: AnyContract
     dimension: int
     source: dict[str, Any]
     notes: tuple[str, ...]
     agreement: float
 
 
-def read_float_model(path: str | Path, *, contract: InputContract, inputs: FloatArray) -> FloatModel:
+def read_float_model(path: str | Path, *, contract: AnyContract, inputs: FloatArray) -> FloatModel:
     """Read any trained file as a float network in canonical form.
 
     Args:
@@ -61,7 +61,7 @@ def read_float_model(path: str | Path, *, contract: InputContract, inputs: Float
     return canonical(read_source(path, contract=contract, inputs=inputs), contract, inputs)
 
 
-def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) -> FloatModel:
+def canonical(source: SourceModel, contract: AnyContract, inputs: FloatArray) -> FloatModel:
     """Bring a source's network into canonical form and compare its embeddings with the source's.
 
     Args:

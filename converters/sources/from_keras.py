@@ -16,7 +16,7 @@ from converters.errors import SourceError
 from converters.sources import checks, tflite_network
 from converters.sources.source_request import Converted, SourceRequest, tools
 from converters.sources.tensorflow_export import write_tflite
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.model.zip_archive import open_zip, read_member
 from edge_sdk.types import FloatArray
 
@@ -185,7 +185,7 @@ def _cannot_load(error: BaseException) -> SourceError:
     return SourceError(f"Keras cannot load it: {line[:300]}", hint=_BROKEN)
 
 
-def _check_interface(model: Any, contract: InputContract) -> int | None:
+def _check_interface(model: Any, contract: AnyContract) -> int | None:
     """Compare the model's inputs and outputs with the contract; return the fixed batch, or None."""
     if not model.built or not getattr(model, "inputs", None):
         raise SourceError(
@@ -202,7 +202,7 @@ def _check_interface(model: Any, contract: InputContract) -> int | None:
             f"input is {dtype.name}, expected float32", hint="save the model with a float32 input"
         )
     batch, *sides = image.shape
-    checks.check_image(sides, contract)
+    checks.check_input(sides, contract)
     return None if batch is None else int(batch)
 
 
@@ -225,7 +225,7 @@ def _witness(model: Any, inputs: FloatArray, batch: int | None) -> FloatArray:
     return np.stack([np.asarray(row, np.float32).reshape(batch, -1)[0] for row in rows])
 
 
-def _with_batch_of_one(model: Any, batch: int | None, contract: InputContract, package: str) -> Any:
+def _with_batch_of_one(model: Any, batch: int | None, contract: AnyContract, package: str) -> Any:
     """Rebuild the model with the same layers and weights and an input of batch 1."""
     import importlib
 

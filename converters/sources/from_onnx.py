@@ -16,6 +16,8 @@ from converters.sources.kinds import MAX_SOURCE_BYTES
 from converters.sources.onnx_interface import Interface
 from converters.sources.source_request import Converted, SourceRequest, tools
 from converters.sources.tensorflow_export import write_tflite
+from edge_sdk.model.array_contract import ArrayContract
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _STANDARD = ("", "ai.onnx")
@@ -40,7 +42,7 @@ def convert(request: SourceRequest) -> Converted:
     onnx_folding.refuse_quantized(model)
     check_known(model)
     _check_fixed(model, interface, request, witness)
-    if not interface.channels_first:
+    if isinstance(request.contract, InputContract) and not interface.channels_first:
         onnx_interface.put_channels_first(model)
     if not any(a.HasField("g") or a.graphs for node in model.graph.node for a in node.attribute):
         onnx_interface.simplify_names(model)
@@ -195,6 +197,10 @@ def to_keras(model: Any, request: SourceRequest) -> Any:
     return onnx2tf.convert(
         input_onnx_file_path=str(file),
         output_folder_path=str(request.folder / "onnx2tf"),
+        # Images become channels last; arrays keep the axis order of their contract.
+        keep_shape_absolutely_input_names=[value.name for value in model.graph.input]
+        if isinstance(request.contract, ArrayContract)
+        else None,
         not_use_onnxsim=True,
         disable_model_save=True,
         non_verbose=True,

@@ -18,7 +18,7 @@ from converters.errors import SourceError
 from converters.sources import checks, tflite_network
 from converters.sources.pytorch_place import CodePlace, code_place
 from converters.sources.source_request import Converted, SourceRequest, tools
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.types import FloatArray
 
 _TO_NCHW = (0, 3, 1, 2)
@@ -92,8 +92,11 @@ def _check_evaluation(nodes: Any) -> None:
             raise SourceError(f"exported in training mode ({name.split('.')[1]} operator)", hint=_AGAIN)
 
 
-def _check_shape(shape: Sequence[int | None], contract: InputContract) -> bool:
-    """Compare the exported image with the contract; return True if its channels come first."""
+def _check_shape(shape: Sequence[int | None], contract: AnyContract) -> bool:
+    """Compare the exported input with the contract; return True if it is an image whose channels come first."""
+    if isinstance(contract, ArrayContract):
+        checks.check_input(shape[1:], contract)
+        return False
     if len(shape) != 4:
         text = "x".join("?" if side is None else str(side) for side in shape)
         raise SourceError(f"graph input is {text}, expected batch x channels x height x width", hint=_AGAIN)
@@ -101,7 +104,7 @@ def _check_shape(shape: Sequence[int | None], contract: InputContract) -> bool:
         raise SourceError(f"exported for batches of {shape[0]}, expected 1 or an open batch", hint=_AGAIN)
     channels_last = shape[3] == contract.channels and shape[1] != contract.channels
     sides = shape[1:] if channels_last else [shape[2], shape[3], shape[1]]
-    checks.check_image(sides, contract)
+    checks.check_input(sides, contract)
     return not channels_last
 
 

@@ -11,7 +11,7 @@ from converters.errors import SourceError
 from converters.sources import checks, tflite_network
 from converters.sources.source_request import Converted, SourceRequest, tools
 from converters.sources.tensorflow_export import write_tflite
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.types import FloatArray
 
 _SIGNATURE = "serving_default"
@@ -62,7 +62,7 @@ def _signature(loaded: Any) -> tuple[Any, tuple[str, ...]]:
     )
 
 
-def _caller(signature: Any, contract: InputContract) -> Callable[[Any], Any]:
+def _caller(signature: Any, contract: AnyContract) -> Callable[[Any], Any]:
     """Check the input and output of a signature, and wrap it as a function of one image."""
     specs: dict[str, Any] = signature.structured_input_signature[1]
     outputs: dict[str, Any] = signature.structured_outputs
@@ -75,7 +75,7 @@ def _caller(signature: Any, contract: InputContract) -> Callable[[Any], Any]:
     return lambda image: signature(**{name: image})[output]
 
 
-def _check_image(spec: Any, contract: InputContract) -> None:
+def _check_image(spec: Any, contract: AnyContract) -> None:
     if spec.dtype.name != "float32":
         raise SourceError(
             f"input is {spec.dtype.name}, expected float32",
@@ -84,7 +84,7 @@ def _check_image(spec: Any, contract: InputContract) -> None:
     if spec.shape.rank is None:
         return
     batch, *sides = spec.shape.as_list() if spec.shape.rank else [None]
-    checks.check_image(sides, contract)
+    checks.check_input(sides, contract)
     if batch not in (None, 1):
         raise SourceError(
             f"the signature takes batches of {batch}, expected None or 1",

@@ -11,6 +11,7 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.sources import checks
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.card import InputContract
 
 TO_NHWC = [0, 2, 3, 1]
@@ -65,7 +66,7 @@ def names_read_by(node: Any) -> Iterator[str]:
             yield from names_read(inner)
 
 
-def examine(model: Any, contract: InputContract) -> Interface:
+def examine(model: Any, contract: AnyContract) -> Interface:
     """Find the image input and compare it with the contract.
 
     Raises:
@@ -79,6 +80,9 @@ def examine(model: Any, contract: InputContract) -> Interface:
     for side, value in (("input", graph.input[0]), ("output", graph.output[0])):
         _check_float(side, value)
     sides = _sides(graph.input[0])
+    if isinstance(contract, ArrayContract):
+        checks.check_input(sides[1:], contract)
+        return Interface(graph.input[0].name, sides[0] if sides else None, False, None in sides[1:])
     if len(sides) != 4:
         raise SourceError(
             f"graph input is {_describe(graph.input[0])}, expected batch, channels, height and width",
@@ -86,7 +90,7 @@ def examine(model: Any, contract: InputContract) -> Interface:
         )
     first = _channels_first(sides, contract)
     image = [*sides[2:], sides[1]] if first else sides[1:]
-    checks.check_image(image, contract)
+    checks.check_input(image, contract)
     return Interface(graph.input[0].name, sides[0], first, None in image)
 
 
@@ -127,10 +131,11 @@ def _describe(value: Any) -> str:
     return f"{value.name} {sides}".strip()
 
 
-def fix_shape(model: Any, interface: Interface, contract: InputContract) -> tuple[str, ...]:
+def fix_shape(model: Any, interface: Interface, contract: AnyContract) -> tuple[str, ...]:
     """Fix the input to one image of the contract's size, in place; return notes."""
-    height, width, channels = contract.shape
-    fixed = [1, channels, height, width] if interface.channels_first else [1, height, width, channels]
+    fixed = [1, *contract.shape]
+    if interface.channels_first:
+        fixed = [1, fixed[3], fixed[1], fixed[2]]
     value = model.graph.input[0]
     if _sides(value) == fixed:
         return ()

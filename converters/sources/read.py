@@ -15,7 +15,7 @@ from converters.jobs.child_process import ChildError, run_job
 from converters.sources import checks, kinds, pytorch_place
 from converters.sources.source_request import Converted
 from edge_sdk.errors import InputError
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.types import FloatArray
 
 TIMEOUT_S = 1800.0
@@ -59,7 +59,7 @@ class SourceModel:
     notes: tuple[str, ...] = ()
 
 
-def read_source(path: str | Path, *, contract: InputContract, inputs: FloatArray) -> SourceModel:
+def read_source(path: str | Path, *, contract: AnyContract, inputs: FloatArray) -> SourceModel:
     """Read a trained file of any kind as a float32 ``.tflite`` with witness embeddings.
 
     Args:
@@ -98,7 +98,7 @@ def read_source(path: str | Path, *, contract: InputContract, inputs: FloatArray
     )
 
 
-def convert_in_child(kind: str, path: Path, *, contract: InputContract, inputs: FloatArray) -> Converted:
+def convert_in_child(kind: str, path: Path, *, contract: AnyContract, inputs: FloatArray) -> Converted:
     """Convert a source in a child process, so that the framework's memory use, output and crashes stay outside.
 
     Args:
@@ -128,8 +128,8 @@ def convert_in_child(kind: str, path: Path, *, contract: InputContract, inputs: 
         raise SourceError(f"{path}: {runtime} {error}", hint=hint) from error
 
 
-def _check_inputs(inputs: FloatArray, contract: InputContract) -> None:
-    if inputs.ndim != 4 or inputs.shape[1:] != contract.shape or not len(inputs):
+def _check_inputs(inputs: FloatArray, contract: AnyContract) -> None:
+    if inputs.shape[1:] != contract.shape or not len(inputs):
         raise InputError(f"inputs: expected shape (n, {contract.shape}), found {inputs.shape}")
     if inputs.dtype != np.float32:
         raise InputError(f"inputs: expected float32, found {inputs.dtype}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.types import FloatArray
 
 
@@ -26,7 +26,7 @@ class SourceRequest:
 
     kind: str
     path: Path
-    contract: InputContract
+    contract: AnyContract
     inputs: FloatArray = field(repr=False)
     folder: Path
     stage: str = "reading the file"

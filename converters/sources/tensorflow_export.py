@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 
 OUTPUT = "embedding"
 
@@ -15,7 +15,7 @@ def write_tflite(
     call: Callable[[Any], Any],
     *,
     owner: Any,
-    contract: InputContract,
+    contract: AnyContract,
     folder: Path,
     outputs: Sequence[str] = (OUTPUT,),
 ) -> bytes:

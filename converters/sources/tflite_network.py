@@ -12,6 +12,7 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.sources import checks
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
@@ -22,7 +23,7 @@ _GIVE_FLOAT = "give the float file it was made from; edge-convert lint FILE --ta
 _DELEGATE = "DELEGATE"
 
 
-def inspect(tflite: bytes, contract: InputContract) -> tuple[str, ...]:
+def inspect(tflite: bytes, contract: AnyContract) -> tuple[str, ...]:
     """Check that a file is a float embedding network whose input is the contract's image.
 
     Args:
@@ -50,7 +51,7 @@ def inspect(tflite: bytes, contract: InputContract) -> tuple[str, ...]:
     return _notes(names, inputs[0], interpreter.get_tensor_details())
 
 
-def open_outputs(tflite: bytes, contract: InputContract) -> Any:
+def open_outputs(tflite: bytes, contract: AnyContract) -> Any:
     """Open a float network with one image as input and any outputs, with batch 1 and the contract's size.
 
     Args:
@@ -78,7 +79,7 @@ def open_outputs(tflite: bytes, contract: InputContract) -> Any:
     return interpreter
 
 
-def embed(tflite: bytes, inputs: FloatArray, contract: InputContract) -> FloatArray:
+def embed(tflite: bytes, inputs: FloatArray, contract: AnyContract) -> FloatArray:
     """Run a network on one image at a time; a fixed batch is filled with copies of the image.
 
     Args:
@@ -148,14 +149,14 @@ def _check_types(
         raise SourceError("its weights are integers: already quantized", hint=_GIVE_FLOAT)
 
 
-def _check_image(detail: dict[str, Any], contract: InputContract) -> None:
+def _check_image(detail: dict[str, Any], contract: AnyContract) -> None:
     signature = [None if side < 0 else int(side) for side in detail["shape_signature"]]
-    if len(signature) != 4:
+    if len(signature) != 4 and isinstance(contract, InputContract):
         raise SourceError(
             f"graph input is {_describe(detail)}, expected batch x height x width x channels",
-            hint="give a network that takes one image",
+            hint="give a network that takes one image, or a contract of arrays (--shape)",
         )
-    checks.check_image(signature[1:], contract)
+    checks.check_input(signature[1:], contract)
 
 
 def _check_head(operators: list[dict[str, Any]], output: int) -> None:
@@ -171,7 +172,7 @@ def _check_head(operators: list[dict[str, Any]], output: int) -> None:
         )
 
 
-def _allocate(interpreter: Any, contract: InputContract) -> int:
+def _allocate(interpreter: Any, contract: AnyContract) -> int:
     """Allocate tensors, with an open batch set to 1 and an open size to the contract's; return the batch."""
     detail = interpreter.get_input_details()[0]
     signature = [int(side) for side in detail["shape_signature"]]

@@ -18,7 +18,7 @@ from converters.jobs.worker import serve
 from converters.sources.kinds import PLUGIN_GROUP
 from converters.sources.source_request import Converted, SourceRequest
 from edge_sdk.extras import install_command
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import read_contract
 from edge_sdk.plugins import load_plugin, need_plugin
 
 _EXTRA = (
@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
         request = SourceRequest(
             kind=value["kind"],
             path=Path(value["path"]),
-            contract=InputContract.from_json(value["contract"]),
+            contract=read_contract(value["contract"]),
             inputs=np.load(folder / "inputs.npy"),
             folder=folder,
         )

@@ -16,7 +16,7 @@ from converters.targets.base import Target
 from converters.targets.check import TargetReport, check_file, check_float_network
 from converters.targets.operator_table import parse_for_rules
 from edge_sdk.escaping import escaped_line
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import ArrayContract
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 
 SCHEMA = "edge-sdk/lint/1"
@@ -90,13 +90,11 @@ def _canonical(network: Network, graph: Graph) -> Graph:
     """Bring a float network into canonical form; return it unchanged if that fails, so that the rules report the cause."""
     shape = graph.shape(graph.inputs[0])
     try:
-        _, height, width, channels = shape
-        color = {1: "gray", 3: "rgb"}[channels]
-        # The set of operators does not depend on mean and scale, so any values will do.
-        contract = InputContract(height, width, color, (0.0,) * channels, (1.0,) * channels)
+        # The set of operators does not depend on the range, so any values will do.
+        contract = ArrayContract(tuple(shape[1:]))
         canonical = parse_for_rules(network).copy()
         bring_into_form(canonical, contract)
-    except (ValueError, KeyError, SourceError):
+    except (ValueError, SourceError):
         return graph
     return canonical
 

@@ -123,9 +123,10 @@ def _read_frames(arguments: argparse.Namespace, path: DevicePath) -> list[UInt8A
     import numpy as np
 
     from edge_sdk.cameras import frames
+    from edge_sdk.model.array_contract import image_contract
     from edge_sdk.vision.images import read_image
 
-    contract = path.embedder.card.input
+    contract = image_contract(path.embedder.card.input)
     if arguments.image:
         color = contract.color if arguments.detector is None else "rgb"
         return [read_image(image, color=color) for image in arguments.image]

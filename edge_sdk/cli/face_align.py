@@ -127,13 +127,14 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 
 
 def _contract(arguments: argparse.Namespace) -> InputContract:
+    from edge_sdk.model.array_contract import image_contract
     from edge_sdk.model.card import InputContract
     from edge_sdk.model.model_file import ModelFile
 
     if arguments.model is None:
         height, width = arguments.size
         return InputContract(height, width, "rgb", (0.0,) * 3, (1.0,) * 3)
-    return ModelFile.open(arguments.model).card.input
+    return image_contract(ModelFile.open(arguments.model).card.input)
 
 
 def _align_folder(arguments: argparse.Namespace) -> Output:

@@ -1,4 +1,4 @@
-"""``edge-sdk enrol|verify|identify``: recognize subjects in aligned crops."""
+"""``edge-sdk enrol|verify|identify``: recognize subjects in aligned crops, or in arrays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from edge_sdk.escaping import escaped_line
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Identification, Verification
-    from edge_sdk.types import FloatArray, UInt8Array
+    from edge_sdk.types import FloatArray, SampleArray
     from edge_sdk.vision.embedder import Embedder
 
 _FILES = f"--model face.tflite {GALLERY_EXAMPLE}"
@@ -43,7 +43,7 @@ def add_commands(commands: Any) -> None:
     enrol = add_command(
         commands,
         "enrol",
-        "enrol one subject from aligned crops",
+        "enrol one subject from aligned crops or arrays",
         _enrol,
         details="Create the gallery and its key file if they do not exist. With --add, the gallery and the subject must exist.",
         example=f"enrol alice alice-1.jpg alice-2.jpg {_FILES}",
@@ -54,27 +54,35 @@ def add_commands(commands: Any) -> None:
         nargs="+",
         type=Path,
         metavar="image",
-        help="aligned crops of the subject: JPEG, PNG or PPM files",
+        help="samples of the subject: aligned crops (JPEG, PNG or PPM files), or .npy files for a network that takes arrays",
     )
     verify = add_command(
         commands,
         "verify",
-        "compare an aligned crop with one subject (1:1)",
+        "compare an aligned crop or an array with one subject (1:1)",
         _verify,
         example=f"verify alice probe.jpg {_FILES} --fmr 1e-4",
     )
     verify.add_argument("subject", help="name that the person claims")
-    verify.add_argument("image", type=Path, help="aligned crop: a JPEG, PNG or PPM file")
+    verify.add_argument(
+        "image",
+        type=Path,
+        help="aligned crop: a JPEG, PNG or PPM file; or a .npy file for a network that takes arrays",
+    )
     identify = add_command(
         commands,
         "identify",
-        "search the gallery for the subject of each aligned crop (1:N)",
+        "search the gallery for the subject of each aligned crop or array (1:N)",
         _identify,
-        details="Each crop is one attempt. The exit code is 0 if every crop is accepted.",
+        details="Each file is one attempt. The exit code is 0 if every file is accepted.",
         example=f"identify probe.jpg {_FILES} --fpir 0.01",
     )
     identify.add_argument(
-        "images", nargs="+", type=Path, metavar="image", help="aligned crops: JPEG, PNG or PPM files"
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="image",
+        help="aligned crops: JPEG, PNG or PPM files; or .npy files for a network that takes arrays",
     )
     for parser in (enrol, verify, identify):
         add_gallery_arguments(parser)
@@ -85,16 +93,21 @@ def add_commands(commands: Any) -> None:
 
 def _enrol(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery.captures.crops import Crops
+    from edge_sdk.model.array_contract import image_contract
+    from edge_sdk.model.card import InputContract
     from edge_sdk.vision.crop_checks import check_crops
     from edge_sdk.vision.quality import Limits, weakened_limits
 
     # Checked before the gallery and its key are created, so that a malformed argument leaves no new files.
     options = enrolment_options(arguments)
     embedder = open_embedder(arguments)
-    crops = _read_images(embedder, arguments.images)
-    if embedder.card.input.alignment is not None:
+    crops = _read_samples(embedder, arguments.images)
+    contract = embedder.card.input
+    if arguments.store_captures is not None:
+        image_contract(contract)
+    if isinstance(contract, InputContract) and contract.alignment is not None:
         limits = Limits.enrolment(allow=arguments.allow)
-        check_crops(crops, embedder.card.input, limits)
+        check_crops(crops, contract, limits)
         options = replace(options, weaker_limits=weakened_limits(limits))
     embeddings = _embed(embedder, crops)
     gallery = (
@@ -105,7 +118,7 @@ def _enrol(arguments: argparse.Namespace) -> Output:
     if arguments.store_captures is not None:
         gallery.captures.require_on()
         images = [crop for _, crop in crops]
-        captures = Crops.received(images, embedder.card.input, consent=arguments.store_captures)
+        captures = Crops.received(images, image_contract(contract), consent=arguments.store_captures)
         options = replace(options, captures=captures)
     try:
         gallery.enrol(arguments.subject, embeddings, options)
@@ -122,7 +135,7 @@ def _verify(arguments: argparse.Namespace) -> Output:
     embedder = open_embedder(arguments)
     gallery = open_gallery(arguments, embedder.model_id)
     threshold = choose_threshold(arguments, embedder.card, gallery)
-    probe = _embed_images(embedder, [arguments.image])[0]
+    probe = _embed_files(embedder, [arguments.image])[0]
     with explained_threshold(arguments):
         answer = gallery.verify(probe, arguments.subject, threshold=threshold)
     return Output(
@@ -140,7 +153,7 @@ def _identify(arguments: argparse.Namespace) -> Output:
     for image in arguments.images:
         probes: list[FloatArray] = []
         with reported(image):
-            probes += list(_embed_images(embedder, [image]))
+            probes += list(_embed_files(embedder, [image]))
         with explained_threshold(arguments):
             answered += [(image, gallery.identify(probe, threshold=threshold)) for probe in probes]
     return Output(
@@ -165,17 +178,26 @@ def _format_decision(answer: Identification | Verification) -> str:
     return decision if answer.reason is None else f"{decision} ({answer.reason.value})"
 
 
-def _embed_images(embedder: Embedder, paths: Sequence[Path]) -> FloatArray:
-    return _embed(embedder, _read_images(embedder, paths))
+def _embed_files(embedder: Embedder, paths: Sequence[Path]) -> FloatArray:
+    return _embed(embedder, _read_samples(embedder, paths))
 
 
-def _read_images(embedder: Embedder, paths: Sequence[Path]) -> list[tuple[str, UInt8Array]]:
+def _read_samples(embedder: Embedder, paths: Sequence[Path]) -> list[tuple[str, SampleArray]]:
+    from edge_sdk.model.array_contract import ArrayContract
+    from edge_sdk.model.array_file import read_array
     from edge_sdk.vision.images import read_image
 
-    return [(str(path), read_image(path, color=embedder.card.input.color)) for path in paths]
+    contract = embedder.card.input
+    if isinstance(contract, ArrayContract):
+        return [(str(path), read_array(path, contract)) for path in paths]
+    return [(str(path), read_image(path, color=contract.color)) for path in paths]
 
 
-def _embed(embedder: Embedder, crops: Sequence[tuple[str, UInt8Array]]) -> FloatArray:
+def _embed(embedder: Embedder, samples: Sequence[tuple[str, SampleArray]]) -> FloatArray:
     import numpy as np
 
-    return np.stack([embedder.embed(crop) for _, crop in crops])
+    from edge_sdk.model.array_contract import ArrayContract
+
+    arrays = isinstance(embedder.card.input, ArrayContract)
+    embed = embedder.embed_array if arrays else embedder.embed
+    return np.stack([embed(sample) for _, sample in samples])

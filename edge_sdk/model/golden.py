@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import ModelCardError
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.json_fields import JsonFields, numbers, text
-from edge_sdk.types import UInt8Array
+from edge_sdk.types import SampleArray, UInt8Array
 
 GENERATOR = "smooth-fields/1"
+ARRAY_GENERATOR = "smooth-arrays/1"
 MAX_VECTORS = 16
 #: Key of the tolerance for runtimes and kernels other than those that computed the vectors.
 OTHER = "other"
@@ -31,7 +33,7 @@ _CELLS = 4
 
 
 def smooth_field(shape: tuple[int, int, int], seed: int) -> UInt8Array:
-    """Generate one input: random colours on a 5x5 grid with bilinear interpolation, in integer arithmetic.
+    """Generate one image: random colours on a 5x5 grid with bilinear interpolation, in integer arithmetic.
 
     The grid's bytes, row by row and channel by channel, are ``(state >> 16) & 255`` of the generator
     ``state = (1103515245 * state + 12345) mod 2**31`` (ISO C's example), which starts at the seed. Pixel
@@ -63,6 +65,37 @@ def smooth_field(shape: tuple[int, int, int], seed: int) -> UInt8Array:
     return pixels
 
 
+def generator_of(contract: AnyContract) -> str:
+    """Return the name of the generator of inputs for a contract."""
+    return ARRAY_GENERATOR if isinstance(contract, ArrayContract) else GENERATOR
+
+
+def golden_input(contract: AnyContract, seed: int) -> SampleArray:
+    """Generate one input for a contract: a smooth field, for arrays converted to the contract's range.
+
+    The field of an array has its shape: (n,) as (n, 1, 1), (h, w) as (h, w, 1), (a, b, c, d) as (a * b, c, d). A field value
+    v becomes ``rest + share * (low + (high - low) * v / 255 - rest)``, computed in float64 and rounded half to even for an
+    integer type. ``rest`` is the value of the range nearest to 0. ``share`` is 1, 1/4, 1/16 or 1/64 for seed modulo 4 = 0,
+    1, 2, 3, because most values of real samples are often far from the ends of their range.
+
+    Args:
+        contract: Input contract of the network.
+        seed: 0 or more, below 2**31.
+
+    Returns:
+        The contract's shape; uint8 for images, the contract's dtype for arrays.
+    """
+    if not isinstance(contract, ArrayContract):
+        return smooth_field(contract.shape, seed)
+    sides = (*contract.shape, 1, 1)[:3] if len(contract.shape) < 4 else contract.shape
+    *rows, width, channels = sides
+    field = smooth_field((math.prod(rows), width, channels), seed).reshape(contract.shape)
+    low, high = contract.real_range
+    rest = min(max(low, 0.0), high)
+    values = rest + 0.25 ** (seed % 4) * (low + (high - low) * field.astype(np.float64) / 255 - rest)
+    return (values if contract.dtype == "float32" else np.rint(values)).astype(contract.dtype)
+
+
 def digest(array: NDArray[Any]) -> str:
     """Compute the SHA-256 of an array's little-endian bytes, in hex."""
     return hashlib.sha256(array.astype(array.dtype.newbyteorder("<")).tobytes()).hexdigest()
@@ -74,8 +107,8 @@ class GoldenVector:
 
     Args:
         seed: Seed of the input, 0 or more, below 2**31.
-        pixels_sha256: SHA-256 of the uint8 image, hex.
-        input_sha256: SHA-256 of the input tensor (the image encoded by the contract), hex.
+        pixels_sha256: SHA-256 of the uint8 image, or of the array in the contract's type, hex.
+        input_sha256: SHA-256 of the input tensor (the sample encoded by the contract), hex.
         output: Raw output tensor, little-endian bytes.
     """
 

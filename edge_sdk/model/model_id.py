@@ -6,7 +6,8 @@ import hashlib
 import struct
 from typing import Any
 
-from edge_sdk.model.card import InputContract, ModelCard, card_bytes
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
+from edge_sdk.model.card import ModelCard, card_bytes
 
 LABEL = b"edge-sdk/model/space@v1"
 EVIDENCE_LABEL = b"edge-sdk/model/evidence@v1"
@@ -57,7 +58,7 @@ class ModelId(bytes):
         return self._evidence
 
 
-def space_id(network_sha256: str, contract: InputContract) -> bytes:
+def space_id(network_sha256: str, contract: AnyContract) -> bytes:
     """Return the id of the embedding space of a network and its input contract.
 
     Embeddings of two files can be compared if this id is the same. Names, thresholds, evidence and golden vectors do
@@ -65,12 +66,18 @@ def space_id(network_sha256: str, contract: InputContract) -> bytes:
 
     Args:
         network_sha256: SHA-256 of the FlatBuffer part of the model file, hex.
-        contract: Size, color order, normalization and alignment of the input.
+        contract: Size, color order, normalization and alignment of images; or shape, type and range of arrays.
 
     Returns:
         SHA-256 of the label and a canonical encoding of the arguments, 32 bytes; docs/reference/gallery-format.md
         describes it.
     """
+    network = network_sha256.lower().encode()
+    if isinstance(contract, ArrayContract):
+        # Adding 0.0 turns -0.0 into 0.0, as below.
+        ends = [float(end) + 0.0 for end in contract.real_range]
+        described = card_bytes({**contract.to_json(), "range": ends})
+        return hashlib.sha256(LABEL + network + b"\0" + described).digest()
     points = [value for point in contract.alignment or () for value in point]
     # Adding 0.0 turns -0.0, which normalizes pixels in the same way, into 0.0.
     numbers = [float(value) + 0.0 for value in (*contract.mean, *contract.scale, *points)]
@@ -82,7 +89,6 @@ def space_id(network_sha256: str, contract: InputContract) -> bytes:
         _COLORS[contract.color],
         len(contract.alignment or ()),
     )
-    network = network_sha256.lower().encode()
     return hashlib.sha256(LABEL + network + sizes + struct.pack(f"<{len(numbers)}d", *numbers)).digest()
 
 

@@ -19,6 +19,7 @@ from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider, PinnedN
 from edge_sdk.gallery.captures.crops import Crops
 from edge_sdk.gallery.rules.real_numbers import checked_threshold
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
+from edge_sdk.model.array_contract import image_contract
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.recognizer.answers import guidance
 from edge_sdk.recognizer.attempt import Attempt
@@ -204,7 +205,7 @@ class Recognizer:
         self._check_networks()
         if consent is not None:
             crops = [sample.crop for sample in taken.samples]
-            captures = Crops.received(crops, self.embedder.card.input, consent=consent)
+            captures = Crops.received(crops, image_contract(self.embedder.card.input), consent=consent)
             options = replace(options, captures=captures)
         embeddings = np.stack([sample.embedding for sample in taken.samples])
         try:

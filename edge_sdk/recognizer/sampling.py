@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_sdk.errors import AcquisitionError
+from edge_sdk.model.array_contract import image_contract
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.types import FloatArray, UInt8Array
@@ -111,7 +112,8 @@ class Sampler:
         self._pad = pad
         self._limits = limits or Limits()
         self._lap = lap
-        self._measures_crop = _is_quality_crop(embedder.card.input)
+        self._contract = image_contract(embedder.card.input)
+        self._measures_crop = _is_quality_crop(self._contract)
         _keep_freed_memory()
 
     def take(self, frame: UInt8Array, *, limits: Limits | None = None) -> AlignedSample | NoSample:
@@ -143,7 +145,7 @@ class Sampler:
         if face is None:
             return NoSample(None, self._no_face(frame))
         try:
-            crop = align(frame, face.landmarks, self._embedder.card.input)
+            crop = align(frame, face.landmarks, self._contract)
             self._lap("align")
             limits = limits or self._limits
             quality = assess(

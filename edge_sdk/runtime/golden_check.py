@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.model.card import InputContract
-from edge_sdk.model.golden import GENERATOR, GoldenVectors, digest, smooth_field
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.model.golden import GoldenVectors, digest, generator_of, golden_input
 from edge_sdk.model.network_card import MAX_GOLDEN_VALUES
 from edge_sdk.runtime.backends.base import Backend, NetworkBackend
 from edge_sdk.runtime.quantization import make_encoder
@@ -66,9 +66,9 @@ class OneOutput:
 
 
 def golden_outputs(
-    backend: Backend, contract: InputContract, seeds: list[int]
+    backend: Backend, contract: AnyContract, seeds: list[int]
 ) -> tuple[list[str], NDArray[Any]]:
-    """Run a backend on smooth fields.
+    """Run a backend on generated inputs.
 
     Args:
         backend: Backend of the network.
@@ -85,14 +85,14 @@ def golden_outputs(
     encode = make_encoder(contract, backend.input)
     digests, outputs = [], []
     for seed in seeds:
-        encode(smooth_field(contract.shape, seed), backend.input_view())
+        encode(golden_input(contract, seed), backend.input_view())
         digests.append(digest(backend.input_view()))
         backend.invoke()
         outputs.append(backend.output_view().reshape(-1).copy())
     return digests, np.stack(outputs)
 
 
-def check(backend: Backend, contract: InputContract, golden: GoldenVectors) -> GoldenCheck:
+def check(backend: Backend, contract: AnyContract, golden: GoldenVectors) -> GoldenCheck:
     """Compare a backend's outputs with the golden vectors.
 
     Args:
@@ -104,10 +104,10 @@ def check(backend: Backend, contract: InputContract, golden: GoldenVectors) -> G
         ModelContractError: The network does not match the contract.
         ModelError: The backend cannot run it.
     """
-    if golden.generator != GENERATOR:
+    if golden.generator != generator_of(contract):
         return GoldenCheck(
             GoldenVerdict.UNKNOWN,
-            f"cannot generate the inputs of {golden.generator!r}, only those of {GENERATOR}; update edge-sdk",
+            f"cannot generate the inputs of {golden.generator!r}, only those of {generator_of(contract)}; update edge-sdk",
         )
     digests, outputs = golden_outputs(backend, contract, [vector.seed for vector in golden.vectors])
     if digests != [vector.input_sha256 for vector in golden.vectors]:

@@ -1,4 +1,4 @@
-"""Conversion of pixels to the network's input tensor, and of its output tensor to a unit embedding.
+"""Conversion of pixels or arrays to the network's input tensor, and of its output tensor to a unit embedding.
 
 Affine quantization as in Jacob et al. 2018 (arXiv:1712.05877): real = scale * (q - zero_point).
 """
@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError, ModelContractError
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.base import TensorInfo
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import FloatArray, SampleArray, UInt8Array
 
-#: Writes one uint8 (H, W, C) image into the input tensor's view.
-Encoder = Callable[[UInt8Array, "NDArray[Any]"], None]
+#: Writes one sample into the input tensor's view: a uint8 (H, W, C) image, or an array of the contract's shape and type.
+Encoder = Callable[[SampleArray, "NDArray[Any]"], None]
 
 _PIXELS = np.arange(256)
 # Round halves down. For example, (p - 127.5) / 128 at scale 1/128 is halfway between two codes for every pixel value
@@ -40,17 +41,23 @@ def code_table(contract: InputContract, tensor: TensorInfo) -> NDArray[Any]:
     real = real_table(contract)
     if tensor.dtype == np.float32:
         return real
-    if tensor.dtype not in (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16)) or tensor.scale <= 0:
-        raise ModelContractError(
-            f"expected a float32, int8, uint8 or int16 input tensor, found {tensor.dtype} scale {tensor.scale:g}"
-        )
+    _check_integer(tensor)
     limits = np.iinfo(tensor.dtype)
     codes = np.ceil(real.astype(np.float64) / tensor.scale + tensor.zero_point - _TIE)
     return codes.clip(limits.min, limits.max).astype(tensor.dtype)
 
 
-def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
-    """Choose the fastest exact conversion from pixels to the input tensor.
+def _check_integer(tensor: TensorInfo) -> None:
+    if tensor.dtype not in (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16)) or tensor.scale <= 0:
+        raise ModelContractError(
+            f"expected a float32, int8, uint8 or int16 input tensor, found {tensor.dtype} scale {tensor.scale:g}"
+        )
+
+
+def make_encoder(contract: AnyContract, tensor: TensorInfo) -> Encoder:
+    """Choose the fastest exact conversion from samples to the input tensor.
+
+    ``make_array_encoder`` describes the conversion of arrays; the rest holds for pixels.
 
     A value takes one bit flip if the int8 codes are pixel - 128, one cast if the codes equal the pixels, and otherwise
     float arithmetic or a table lookup.
@@ -64,6 +71,8 @@ def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
             f"expected an input tensor of shape {[1, *contract.shape]}, found {list(tensor.shape)}",
             hint="the contract and the graph must agree",
         )
+    if isinstance(contract, ArrayContract):
+        return make_array_encoder(tensor)
     table = code_table(contract, tensor)
     reverse = contract.color == "bgr"
     if (table == table[:, :1]).all():
@@ -73,6 +82,32 @@ def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
             return _arithmetic(mean, scale, reverse)
         return _one_table(column, reverse)
     return _table_per_channel(table, reverse)
+
+
+def make_array_encoder(tensor: TensorInfo) -> Encoder:
+    """Convert values that ``ArrayContract.sample`` has checked to the input tensor.
+
+    An integer tensor receives ``value / scale`` rounded half to even, plus the zero point, computed in float64 and limited
+    to the tensor's type: a value outside the calibrated range becomes the end of that range.
+
+    Raises:
+        ModelContractError: The tensor is neither float32 nor a quantized int8, uint8 or int16.
+    """
+    if tensor.dtype == np.float32:
+
+        def copy(values: SampleArray, view: NDArray[Any]) -> None:
+            view[0] = values
+
+        return copy
+    _check_integer(tensor)
+    limits = np.iinfo(tensor.dtype)
+    scale, zero_point = float(tensor.scale), tensor.zero_point
+
+    def quantize(values: SampleArray, view: NDArray[Any]) -> None:
+        codes = np.rint(values.astype(np.float64) / scale) + zero_point
+        view[0] = codes.clip(limits.min, limits.max)
+
+    return quantize
 
 
 def _arithmetic(mean: np.float32, scale: np.float32, reverse: bool) -> Encoder:

@@ -1,4 +1,4 @@
-"""Computation of one unit embedding from one aligned crop."""
+"""Computation of one unit embedding from one aligned crop or one array."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_sdk.errors import InputError, ModelContractError
+from edge_sdk.model.array_contract import array_contract, image_contract
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.model_file import ModelFile
 from edge_sdk.model.model_id import ModelId
@@ -14,13 +15,13 @@ from edge_sdk.runtime.backend_choice import BackendStatus, open_backend, open_ba
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.quantization import make_encoder, unit_embedding
 from edge_sdk.runtime.threads import thread_count
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import FloatArray, SampleArray, UInt8Array
 from edge_sdk.vision.images import check_image
 from edge_sdk.vision.resize import fit
 
 
 class Embedder:
-    """Computes unit embeddings of aligned crops with the network of one model file.
+    """Computes unit embeddings of aligned crops, or of arrays, with the network of one model file.
 
     Not thread-safe: one embedder owns one interpreter.
 
@@ -48,8 +49,6 @@ class Embedder:
                 f" in shape {list(backend.output.shape)}"
             )
         self._encode = make_encoder(card.input, backend.input)
-        self._height, self._width = card.input.height, card.input.width
-        self._channels = card.input.channels
         self._zero_point = backend.output.zero_point
 
     @classmethod
@@ -114,8 +113,30 @@ class Embedder:
 
         Raises:
             InputError: The crop is malformed or has a side under 16 px, or the output is all zero or not finite.
+            ModelContractError: The network takes arrays.
         """
-        check_image(face, self._channels)
-        self._encode(fit(face, self._height, self._width), self._backend.input_view())
+        contract = image_contract(self.card.input)
+        check_image(face, contract.channels)
+        return self._run(fit(face, contract.height, contract.width))
+
+    def embed_array(self, values: SampleArray) -> FloatArray:
+        """Compute the unit embedding of one array, such as a spectrogram or a window of sensor values.
+
+        Args:
+            values: The shape of the card's contract, without a batch axis; numbers within its range. Integers of any
+                width are accepted, and floats of any width if the contract's type is float32.
+
+        Returns:
+            Shape (D,), float32, L2 norm 1 within 1e-5.
+
+        Raises:
+            ModelContractError: The network takes images.
+            InputError: Another shape or type; a value that is not finite or outside the range; or the output is all
+                zero or not finite.
+        """
+        return self._run(array_contract(self.card.input).sample(values))
+
+    def _run(self, sample: SampleArray) -> FloatArray:
+        self._encode(sample, self._backend.input_view())
         self._backend.invoke()
         return unit_embedding(self._backend.output_view(), self._zero_point)

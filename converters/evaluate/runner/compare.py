@@ -26,7 +26,8 @@ from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefa
 from converters.evaluate.runner.workers import Workers
 from converters.progress import Stages, stage
 from edge_sdk.errors import InputError, ModelContractError
-from edge_sdk.model.card import CARD_NAME, InputContract, ModelCard
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 
 #: Candidate FMRs for the list of flipped decisions; the first that the data support is used.
@@ -123,7 +124,7 @@ def compare(
 def open_artefacts(
     paths: Sequence[str | Path],
     *,
-    contract: InputContract | None = None,
+    contract: AnyContract | None = None,
     execution: Execution | None = None,
 ) -> list[OpenedArtefact]:
     """Open files of one model; a file without a card takes the contract of the first file with a card.
@@ -152,7 +153,7 @@ def open_artefacts(
     ]
 
 
-def _contract_of(path: str | Path) -> InputContract | None:
+def _contract_of(path: str | Path) -> AnyContract | None:
     data = read_model_bytes(path)
     check_identifier(data, path)
     card = split(data)[1].get(CARD_NAME)

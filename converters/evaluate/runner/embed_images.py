@@ -10,7 +10,7 @@ from converters.data.samples import SampleSet, decode
 from converters.evaluate.metrics.cosines import MAX_DIMENSION
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from edge_sdk.errors import AcquisitionError, InputError
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import FloatArray, SampleArray, UInt8Array
 
 
 def embed_samples(
@@ -39,22 +39,27 @@ def embed_samples(
         except InputError as error:
             outcomes.append(str(error))
         else:
-            outcomes.append(embed_content(content, sample.name, embed, color=color))
+            outcomes.append(
+                embed_content(content, sample.name, embed, lambda data, name: decode(data, name, color=color))
+            )
         if progress is not None:
             progress(done, len(samples.samples))
     return collect(samples, outcomes, digest=samples.digest)
 
 
 def embed_content(
-    content: bytes, name: str, embed: Callable[[UInt8Array], FloatArray], *, color: str = "rgb"
+    content: bytes,
+    name: str,
+    embed: Callable[[SampleArray], FloatArray],
+    read: Callable[[bytes, str], SampleArray],
 ) -> FloatArray | str:
-    """Decode and embed one image file.
+    """Decode and embed one file.
 
     Args:
         content: The file's bytes.
         name: Its name, for error messages.
         embed: See `embed_samples`.
-        color: ``gray`` for one channel, otherwise RGB.
+        read: Function from the content and the name to what ``embed`` takes.
 
     Returns:
         Shape (D,), float32, or the reason for a failure to acquire.
@@ -63,7 +68,7 @@ def embed_content(
         InputError: The embedding is not a vector (D,) of floats.
     """
     try:
-        vector = np.asarray(embed(decode(content, name, color=color)))
+        vector = np.asarray(embed(read(content, name)))
     except AcquisitionError as error:
         return error.reason
     except InputError as error:

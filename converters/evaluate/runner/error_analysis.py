@@ -223,7 +223,7 @@ def analyse_errors(
     Args:
         names: One image name for each row of the comparisons.
         comparisons: The comparisons.
-        measures: Measures by image name.
+        measures: Measures by image name; empty for arrays, which have none of the causes of images.
         worst: Number of errors of each kind to name, >= 1.
         further: Additional causes, {cause: {image: value}}, higher is worse; images without a value are never
             refused. For example, give the yaw in degrees as a cause if five landmarks are known.
@@ -287,7 +287,7 @@ def _suspects(
     names: Sequence[str], measures: Mapping[str, ImageMeasures], further: Mapping[str, Mapping[str, float]]
 ) -> list[_Suspect]:
     suspects = []
-    for cause, name, low_is_bad in _CAUSES:
+    for cause, name, low_is_bad in _CAUSES if measures else ():
         values = np.array([_value(measures[image], name) for image in names], np.float64)
         suspects.append(_suspect(cause, name, values, low_is_bad))
     for cause, by_name in further.items():

@@ -45,7 +45,7 @@ from converters.evaluate.runner.workers import Workers
 from converters.number_format import wrapped
 from converters.progress import Stages, stage
 from edge_sdk.errors import InputError
-from edge_sdk.model.card import ModelCard
+from edge_sdk.model.card import InputContract, ModelCard
 
 SCHEMA = "edge-sdk/evaluation/1"
 #: Default FMRs for all pairs and for listed pairs.
@@ -214,8 +214,10 @@ def evaluate(
             )
     errors: ErrorAnalysis | Unsupported | None = None
     if protocol.errors:
-        with stages("measure images") as progress:
-            measures = measure_samples(samples, embedded.names, artefact.card.input, progress=progress)
+        measures = {}
+        if isinstance(artefact.card.input, InputContract):
+            with stages("measure images") as progress:
+                measures = measure_samples(samples, embedded.names, artefact.card.input, progress=progress)
         errors = analyse_errors(embedded.names, comparisons, measures, worst=protocol.errors)
     alike = alike_note(comparisons, embedded.subjects)
     notes = (*notes_of(samples, artefact.card), *([alike] if alike else []))
@@ -224,7 +226,9 @@ def evaluate(
 
 def notes_of(samples: SampleSet, card: ModelCard) -> tuple[str, ...]:
     """Return remarks for the reader, such as a doubt about the contract or a warning about images that are not aligned."""
-    notes = [alignment_note(look_at(samples, card.input), card.input, zoo_detector())]
+    notes = []
+    if isinstance(card.input, InputContract):
+        notes.append(alignment_note(look_at(samples, card.input), card.input, zoo_detector()))
     doubt = card.source.get("input_contract")
     if isinstance(doubt, Mapping) and doubt.get("status") in ("doubtful", "allowed"):
         notes.insert(0, f"the conversion questioned the input contract: {doubt.get('reason', '')}")

@@ -15,7 +15,8 @@ from converters.graph.network import Network
 from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
 from edge_sdk import __version__
 from edge_sdk.errors import ModelContractError, ModelError
-from edge_sdk.model.card import CARD_NAME, InputContract, ModelCard
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 from edge_sdk.vision.embedder import Embedder
 
@@ -73,7 +74,7 @@ def make_embedder(network: bytes, card: ModelCard, sha256: str, execution: Execu
 
 
 def open_artefact(
-    path: str | Path, *, contract: InputContract | None = None, execution: Execution | None = None
+    path: str | Path, *, contract: AnyContract | None = None, execution: Execution | None = None
 ) -> OpenedArtefact:
     """Open a file and check that it runs.
 
@@ -151,7 +152,7 @@ def _own_card(path: Path, network: Network, files: dict[str, bytes]) -> ModelCar
 
 
 def _without_card(
-    path: Path, sha256: str, network: Network, contract: InputContract, execution: Execution
+    path: Path, sha256: str, network: Network, contract: AnyContract, execution: Execution
 ) -> OpenedArtefact:
     static, notes = _static(network, contract)
     _require_accelerator(path, static, execution)
@@ -171,7 +172,7 @@ def _without_card(
     return OpenedArtefact(path, sha256, static, card, has_card=False, execution=execution, notes=notes)
 
 
-def _static(network: Network, contract: InputContract) -> tuple[Network, tuple[str, ...]]:
+def _static(network: Network, contract: AnyContract) -> tuple[Network, tuple[str, ...]]:
     """Make the shapes static for one image; a network that has such shapes is returned unchanged.
 
     Weights and operators stay, so the results are those of the original file. In a float network every shape is

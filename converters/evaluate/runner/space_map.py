@@ -16,6 +16,7 @@ from edge_sdk.errors import InputError, ModelMismatchError
 from edge_sdk.gallery.format.header import TemplateType
 from edge_sdk.gallery.match.templates import quantize
 from edge_sdk.gallery.migration.space_map import MAP_FMR, MapEvidence, SpaceMap
+from edge_sdk.model.array_contract import image_contract
 from edge_sdk.model.model_id import ModelId
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.alignment import warp
@@ -58,10 +59,11 @@ def make_space_map(
             "expected two networks, found one: both files have the same embedding space",
             hint="a gallery needs no map for this; store new thresholds with edge-sdk gallery policy",
         )
-    if old.card.input.channels != new.card.input.channels:
+    contracts = [image_contract(artefact.card.input) for artefact in (old, new)]
+    if contracts[0].channels != contracts[1].channels:
         raise ModelMismatchError("expected two networks for crops of the same colours, found others")
     embedders = old.embedder(), new.embedder()
-    color = old.card.input.color
+    color = contracts[0].color
     crops = ImageSet.open(calibration)
     labelled = open_samples(images)
     seen: set[bytes] = set()

@@ -15,13 +15,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from converters.data.samples import decode
 from converters.errors import ConversionError
 from converters.evaluate.runner.embed_images import embed_content
 from converters.evaluate.runner.execution import Execution
 from converters.evaluate.runner.open_artefact import OpenedArtefact, make_embedder
 from edge_sdk.extras import DISTRIBUTION, install_command
+from edge_sdk.model.array_contract import ArrayContract
+from edge_sdk.model.array_file import read_array
 from edge_sdk.model.card import ModelCard
-from edge_sdk.types import FloatArray
+from edge_sdk.types import FloatArray, SampleArray
 from edge_sdk.vision.embedder import Embedder
 
 #: (name, content of the image file) of each image.
@@ -129,8 +132,15 @@ def embed_batch(
         One outcome for each image.
     """
     embedder = _embedder(network, card, sha256, execution, key)
-    color = embedder.card.input.color
-    return [embed_content(content, name, embedder.embed, color=color) for name, content in batch]
+    contract = embedder.card.input
+
+    def read(content: bytes, name: str) -> SampleArray:
+        if isinstance(contract, ArrayContract):
+            return read_array(content, contract, name=name)
+        return decode(content, name, color=contract.color)
+
+    embed = embedder.embed_array if isinstance(contract, ArrayContract) else embedder.embed
+    return [embed_content(content, name, embed, read) for name, content in batch]
 
 
 def _embedder(network: bytes, card: bytes, sha256: str, execution: Execution, key: str) -> Embedder:

@@ -8,7 +8,7 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.graph.graph import Graph, indices
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.runtime.backends.litert import load_interpreter_class
 
 
@@ -44,7 +44,7 @@ def make_batch_one(graph: Graph) -> int:
     return batch
 
 
-def infer_shapes(graph: Graph, contract: InputContract) -> None:
+def infer_shapes(graph: Graph, contract: AnyContract) -> None:
     """Set the shape of every tensor to the shape that the interpreter derives from the input shape, in place.
 
     Raises:
@@ -56,7 +56,7 @@ def infer_shapes(graph: Graph, contract: InputContract) -> None:
         graph.set_shape(index, _tensor(interpreter, graph, index).shape)
 
 
-def fold_constants(graph: Graph, contract: InputContract) -> int:
+def fold_constants(graph: Graph, contract: AnyContract) -> int:
     """Replace tensors that do not depend on the image (shapes, unpacked weights) by their values, in place.
 
     Returns:
@@ -80,7 +80,7 @@ def fold_constants(graph: Graph, contract: InputContract) -> int:
     return len(foldable)
 
 
-def _run_once(graph: Graph, contract: InputContract) -> Any:
+def _run_once(graph: Graph, contract: AnyContract) -> Any:
     """Run on one noise image and keep every tensor; without delegates, because they hide intermediate tensors."""
     from ai_edge_litert.interpreter import OpResolverType
 
@@ -98,7 +98,7 @@ def _run_once(graph: Graph, contract: InputContract) -> Any:
         interpreter.invoke()
     except (ValueError, RuntimeError) as error:
         raise SourceError(
-            f"the network does not run on a batch of one {contract.height}x{contract.width} image: {error}",
+            f"the network does not run on a batch of one, {contract.describe()}: {error}",
             hint="export it with a batch of 1 and fixed shapes",
         ) from error
     return interpreter

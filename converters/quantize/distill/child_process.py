@@ -10,17 +10,17 @@ from converters.jobs.child_process import ChildError, run_job
 from converters.quantize.distill.schedule import TrainingLength
 from converters.quantize.distill.training_result import CurvePoint, TrainingResult
 from converters.quantize.statistics import TensorRange
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import SampleArray, UInt8Array
 
 
 def train_in_child_process(
     teacher: Network,
     reference: Network,
     integer: Network,
-    contract: InputContract,
+    contract: AnyContract,
     *,
-    pixels: UInt8Array,
+    pixels: SampleArray,
     selection: UInt8Array,
     length: TrainingLength,
     seed: int,

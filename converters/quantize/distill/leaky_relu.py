@@ -20,8 +20,8 @@ from converters.errors import ConversionError
 from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
 from edge_sdk.matching import cosine
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import Float64Array, UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import Float64Array, SampleArray
 
 #: LeakyReLUs per PReLU. Four would approximate PReLU better, but would be no faster than a decomposed PReLU.
 _SECTIONS = 2
@@ -50,7 +50,7 @@ class _Importance:
 
 
 def choose_prelus(
-    network: Network, share: float, contract: InputContract, pixels: UInt8Array
+    network: Network, share: float, contract: AnyContract, pixels: SampleArray
 ) -> tuple[str, ...]:
     """Choose the PReLUs whose replacement costs least accuracy per value computed; each is measured alone.
 
@@ -81,7 +81,7 @@ def choose_prelus(
 
 
 def replace_prelus(
-    network: Network, names: Sequence[str], contract: InputContract, pixels: UInt8Array
+    network: Network, names: Sequence[str], contract: AnyContract, pixels: SampleArray
 ) -> tuple[Network, Network]:
     """Replace PReLUs by LeakyReLUs, one for each half of their channels.
 
@@ -160,7 +160,7 @@ def _get_slopes(graph: Graph, operator: schema.OperatorT) -> Float64Array:
 
 
 def _measure_importance(
-    network: Network, contract: InputContract, pixels: UInt8Array
+    network: Network, contract: AnyContract, pixels: SampleArray
 ) -> dict[str, _Importance]:
     graph = network.graph
     ends = [

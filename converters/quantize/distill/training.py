@@ -22,8 +22,8 @@ from converters.quantize.distill.schedule import STABLE_SHARE, TrainingLength, r
 from converters.quantize.distill.student import FloatNetwork, Student
 from converters.quantize.distill.training_result import CurvePoint, TrainingResult
 from converters.quantize.statistics import TensorRange
-from edge_sdk.model.card import InputContract
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.types import FloatArray, SampleArray, UInt8Array
 
 #: Learning rate for the logarithm of the ends of a range, relative to the learning rate for weights.
 _RANGE_RATE = 0.3
@@ -38,9 +38,9 @@ _LINEAR = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"}
 def train(
     teacher: FloatNetwork,
     student: Student,
-    contract: InputContract,
+    contract: AnyContract,
     *,
-    pixels: UInt8Array,
+    pixels: SampleArray,
     selection: UInt8Array,
     length: TrainingLength,
     seed: int,

@@ -19,7 +19,7 @@ from converters.graph.network import Network
 from converters.jobs.worker import report_progress, serve
 from converters.quantize.distill.schedule import TrainingLength
 from converters.quantize.distill.training_result import TrainingResult
-from edge_sdk.model.card import InputContract
+from edge_sdk.model.array_contract import AnyContract, read_contract
 
 #: Lowest cosine allowed between the embeddings of the rebuilt float network and of the interpreter.
 EQUAL_COSINE = 0.999999
@@ -53,7 +53,7 @@ def _train(folder: Path, request: Mapping[str, Any]) -> TrainingResult:
     from converters.quantize.distill.student import FloatNetwork, Student
     from converters.quantize.distill.training import train
 
-    contract = InputContract.from_json(request["contract"])
+    contract = read_contract(request["contract"])
     pixels = np.load(folder / "pixels.npy")
     networks = {
         name: Network((folder / f"{name}.tflite").read_bytes())
@@ -74,7 +74,7 @@ def _train(folder: Path, request: Mapping[str, Any]) -> TrainingResult:
     )
 
 
-def _check(teacher: Any, network: Network, contract: InputContract, pixels: Any) -> None:
+def _check(teacher: Any, network: Network, contract: AnyContract, pixels: Any) -> None:
     """Check that the rebuilt network, run on a batch, gives the embeddings of the interpreter.
 
     Raises:

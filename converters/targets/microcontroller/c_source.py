@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.targets.microcontroller.operators import RESOLVER_METHODS
-from edge_sdk.model.card import ModelCard
+from edge_sdk.model.array_contract import ArrayContract
+from edge_sdk.model.card import InputContract, ModelCard
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.quantization import code_table
@@ -139,18 +140,10 @@ def _constants(
     name: str, card: ModelCard, tensors: tuple[TensorInfo, TensorInfo], arena_bytes: int, model_id: bytes
 ) -> str:
     tensor, output = tensors
-    table = code_table(card.input, tensor)
-    codes = ",\n".join(f"    {{{_wrap(table[:, channel], 5)}}}" for channel in range(table.shape[1]))
     point = _operating_point(card.operating_points)
     body = (
         f"// {_ascii(card.name)} {_ascii(card.version)}: {_ascii(card.input.describe())}\n"
-        f"constexpr int kHeight = {card.input.height};\n"
-        f"constexpr int kWidth = {card.input.width};\n"
-        f"constexpr int kChannels = {card.input.channels};\n"
-        "// True if the network's channel order is BGR. Images are RGB everywhere else.\n"
-        f"constexpr bool kBlueFirst = {'true' if card.input.color == 'bgr' else 'false'};\n\n"
-        "// Value of the input tensor for each pixel value, by channel of the network.\n"
-        f"constexpr std::int8_t kPixelCodes[kChannels][256] = {{\n{codes}}};\n"
+        f"{_array_input(card.input) if isinstance(card.input, ArrayContract) else _image_input(card.input, tensor)}"
         f"constexpr float kInputScale = {_float(tensor.scale)};\n"
         f"constexpr int kInputZeroPoint = {tensor.zero_point};\n\n"
         f"constexpr int kDimension = {card.dimension};\n"
@@ -165,6 +158,34 @@ def _constants(
         f"{point}"
     )
     return _header(name, "constants", body, ("<cstddef>", "<cstdint>"))
+
+
+def _image_input(contract: InputContract, tensor: TensorInfo) -> str:
+    table = code_table(contract, tensor)
+    codes = ",\n".join(f"    {{{_wrap(table[:, channel], 5)}}}" for channel in range(table.shape[1]))
+    return (
+        f"constexpr int kHeight = {contract.height};\n"
+        f"constexpr int kWidth = {contract.width};\n"
+        f"constexpr int kChannels = {contract.channels};\n"
+        "// True if the network's channel order is BGR. Images are RGB everywhere else.\n"
+        f"constexpr bool kBlueFirst = {'true' if contract.color == 'bgr' else 'false'};\n\n"
+        "// Value of the input tensor for each pixel value, by channel of the network.\n"
+        f"constexpr std::int8_t kPixelCodes[kChannels][256] = {{\n{codes}}};\n"
+    )
+
+
+def _array_input(contract: ArrayContract) -> str:
+    sides = ", ".join(map(str, contract.shape))
+    return (
+        f"constexpr int kInputAxes = {len(contract.shape)};\n"
+        f"constexpr int kInputShape[kInputAxes] = {{{sides}}};\n"
+        f"constexpr int kInputValues = {math.prod(contract.shape)};\n"
+        "// Refuse a sample with a value outside this range, or with NaN.\n"
+        f"constexpr float kInputLow = {_float(contract.low)};\n"
+        f"constexpr float kInputHigh = {_float(contract.high)};\n"
+        "// Value of the input tensor: value / kInputScale in double precision, rounded half to even, plus\n"
+        "// kInputZeroPoint, limited to -128..127.\n"
+    )
 
 
 def _operating_point(points: Sequence[OperatingPoint]) -> str:

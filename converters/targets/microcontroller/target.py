@@ -20,7 +20,7 @@ from converters.targets.operator_table import activations
 from converters.targets.rule import RuleFinding, Severity, join_names
 from converters.targets.shared_rules import no_custom_operators, no_variables, static_shapes
 from edge_sdk.errors import EdgeSdkError, ModelError
-from edge_sdk.model.golden import smooth_field
+from edge_sdk.model.golden import golden_input
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.quantization import make_encoder
 
@@ -115,7 +115,7 @@ def finish(artefact: ArtefactFile) -> FinishResult:
     encode = make_encoder(artefact.card.input, backend.input)
     inputs = np.empty((len(_SEEDS), *backend.input.shape[1:]), np.int8)
     for codes, seed in zip(inputs, _SEEDS, strict=True):
-        encode(smooth_field(artefact.card.input.shape, seed), codes[None])
+        encode(golden_input(artefact.card.input, seed), codes[None])
     try:
         run = interpreter.run(artefact.network, inputs)
     except TargetError as error:

@@ -21,8 +21,9 @@ from converters.targets.mobile.operators import OPERATORS, TABLE
 from converters.targets.operator_table import is_integer, output, unsupported_operators
 from converters.targets.rule import RuleFinding, join_names
 from converters.targets.shared_rules import no_custom_operators, no_variables, static_shapes
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.card import CARD_NAME
-from edge_sdk.model.golden import smooth_field
+from edge_sdk.model.golden import golden_input
 from edge_sdk.model.model_file import split
 
 _IDENTIFIER = b"M001"
@@ -56,21 +57,13 @@ def one_image_at_a_time(graph: Graph) -> Iterator[RuleFinding]:
             )
 
 
-def image_in_embedding_out(graph: Graph) -> Iterator[RuleFinding]:
-    """The network has one input, an image of 1 or 3 channels, and one output, as an app's image pipeline expects."""
+def one_input_one_output(graph: Graph) -> Iterator[RuleFinding]:
+    """The network has one input, an image or an array, and one output, the embedding."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         yield RuleFinding(
             "refused",
             f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs",
-            "remove all inputs and outputs except the image and the embedding",
-        )
-        return
-    shape = graph.shape(graph.inputs[0])
-    if len(shape) != 4 or shape[-1] not in (1, 3):
-        yield RuleFinding(
-            "refused",
-            f"an input of shape {list(shape)}",
-            "use an input of shape (1, H, W, 3) or (1, H, W, 1)",
+            "remove all other inputs and outputs",
         )
 
 
@@ -132,27 +125,33 @@ def finish(artefact: ArtefactFile) -> FinishResult:
 
 
 def _golden_asset(artefact: ArtefactFile, golden: dict[str, Any]) -> bytes:
-    """Return the card's golden vectors with their pixels, so that an app's test needs no image generator."""
+    """Return the card's golden vectors with their inputs, so that an app's test needs no generator."""
     contract = artefact.card.input
-    shape = contract.shape
-    color = "gray" if contract.color == "gray" else "RGB"
+    name = "values" if isinstance(contract, ArrayContract) else "pixels"
     asset = {
         "schema": "edge-sdk/golden-asset/1",
         "file": artefact.file,
         "sha256": hashlib.sha256(artefact.data).hexdigest(),
-        "input": {
-            "height": shape[0],
-            "width": shape[1],
-            "channels": shape[2],
-            "order": f"rows of {color}, uint8",
-        },
+        "input": _input_form(contract),
         **golden,
         "vectors": [
-            {**vector, "pixels": base64.b64encode(smooth_field(shape, vector["seed"]).tobytes()).decode()}
+            {**vector, name: base64.b64encode(golden_input(contract, vector["seed"]).tobytes()).decode()}
             for vector in golden["vectors"]
         ],
     }
     return (json.dumps(asset, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _input_form(contract: AnyContract) -> dict[str, Any]:
+    if isinstance(contract, ArrayContract):
+        return {"shape": list(contract.shape), "order": f"rows of {contract.dtype}, little-endian"}
+    color = "gray" if contract.color == "gray" else "RGB"
+    return {
+        "height": contract.height,
+        "width": contract.width,
+        "channels": contract.channels,
+        "order": f"rows of {color}, uint8",
+    }
 
 
 _RULES = (
@@ -160,7 +159,7 @@ _RULES = (
     no_variables,
     no_custom_operators,
     one_image_at_a_time,
-    image_in_embedding_out,
+    one_input_one_output,
     gpu_takes_it,
 )
 

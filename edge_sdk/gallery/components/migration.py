@@ -42,6 +42,7 @@ from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.audit_events import changes
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.subjects import unknown_subject
+from edge_sdk.model.array_contract import image_contract
 from edge_sdk.types import Float64Array
 
 if TYPE_CHECKING:
@@ -321,7 +322,7 @@ class Migration:
             for part in parts:
                 crops = open_part(part, key, gallery=session.header.gallery_id, subject=subject)
                 with _naming(name):
-                    faces = recropped(crops, embedder.card.input)
+                    faces = recropped(crops, image_contract(embedder.card.input))
                 embedded = np.stack([embedder.embed(face) for face in faces])
                 rows.append(unit_rows(embedded, embedder.dimension))
                 owners += [index] * len(faces)

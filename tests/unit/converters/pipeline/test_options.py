@@ -127,7 +127,7 @@ def test_the_package_offers_convert_and_imports_nothing_heavy_for_it() -> None:
     [
         ({"quantization": "auto"}, "quantization: expected Plain or Replay or Search, found str"),
         ({"targets": "cpu"}, "targets: expected a sequence of names, found the text 'cpu'"),
-        ({"contract": {}}, "contract: expected InputContract or None, found dict"),
+        ({"contract": {}}, "contract: expected InputContract or ArrayContract or None, found dict"),
         ({"model": None}, "model: expected Path or str, found NoneType"),
         ({"min_cosine": "0.9"}, "min_cosine: expected int or float, found str"),
         ({"distillation": 10}, "distillation: expected Distillation or None, found int"),

@@ -13,7 +13,7 @@ RGB = InputContract(112, 96, "rgb", (0.0,) * 3, (1.0,) * 3)
 
 @pytest.mark.parametrize("shape", [(112, 96, 3), (None, None, 3), (None, 96, None)])
 def test_image_of_the_contract(shape):
-    checks.check_image(shape, RGB)
+    checks.check_input(shape, RGB)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_image_of_the_contract(shape):
 )
 def test_image_against_the_contract(shape, message, hint):
     with pytest.raises(SourceError, match="as in the contract") as refused:
-        checks.check_image(shape, RGB)
+        checks.check_input(shape, RGB)
     assert message in str(refused.value)
     assert hint in refused.value.hint
 

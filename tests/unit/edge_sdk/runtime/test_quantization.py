@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.errors import InputError, ModelContractError
+from edge_sdk.model.array_contract import ArrayContract
 from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.quantization import code_table, make_encoder, unit_embedding
@@ -173,3 +174,31 @@ def test_an_embedding_does_not_change_with_the_tensor_it_came_from() -> None:
     embedding = unit_embedding(raw, 0)
     raw[:] = 9
     assert embedding == pytest.approx([0.6, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "codes"),
+    [
+        # Half to even; values outside the calibrated range become its ends.
+        ("int8", 0.5, 10, [10, 10, 12, 12, 127, -128]),
+        ("uint8", 0.5, 3, [3, 3, 5, 5, 255, 0]),
+        ("int16", 0.5, 0, [0, 0, 2, 2, 400, -400]),
+        ("float32", 0.0, 0, [0, 0.25, 0.75, 1.0, 200, -200]),
+    ],
+)
+def test_arrays_are_rounded_and_saturate(
+    dtype: str, scale: float, zero_point: int, codes: list[float]
+) -> None:
+    contract = ArrayContract((6,), low=-200, high=200)
+    values = contract.sample(np.array([0, 0.25, 0.75, 1.0, 200, -200]))
+    view = np.full((1, 6), 99, dtype)
+    make_encoder(contract, TensorInfo((1, 6), np.dtype(dtype), scale, zero_point))(values, view)
+    np.testing.assert_array_equal(view[0], codes)
+
+
+def test_an_array_input_must_match_its_contract() -> None:
+    contract = ArrayContract((6,))
+    with pytest.raises(ModelContractError, match=r"shape \[1, 6\], found \[1, 7\]"):
+        make_encoder(contract, TensorInfo((1, 7), np.dtype("float32")))
+    with pytest.raises(ModelContractError, match="found int32"):
+        make_encoder(contract, TensorInfo((1, 6), np.dtype("int32")))

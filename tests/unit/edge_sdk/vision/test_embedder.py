@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_sdk import Embedder
+from edge_sdk import ArrayContract, Embedder
 from edge_sdk.errors import EdgeSdkError, InputError, ModelContractError, ModelError
 from edge_sdk.model.model_file import ModelFile
 from edge_sdk.runtime.backends.base import TensorInfo
@@ -220,3 +220,31 @@ def test_an_error_that_is_kept_does_not_stop_the_next_image(model_path: Path) ->
 def test_two_embedders_of_one_file_do_not_disturb_each_other(model_path: Path) -> None:
     first, second = Embedder.open(model_path), Embedder.open(model_path, threads=2)
     np.testing.assert_array_equal(first.embed(IMAGE), second.embed(IMAGE))
+
+
+def test_arrays_are_embedded_as_they_are(make_card: Make) -> None:
+    def network(window: np.ndarray) -> np.ndarray:
+        return window[0, :2, 1][None]
+
+    info = TensorInfo((1, 4, 3), np.dtype(np.float32))
+    backend = FakeBackend(network, input=info, output=TensorInfo((1, 2), np.dtype(np.float32)))
+    card = make_card(dimension=2, input=ArrayContract((4, 3), low=0.0, high=20.0))
+    embedder = Embedder(backend, card, model_id=bytes(32))
+    embedding = embedder.embed_array(np.arange(12).reshape(4, 3))
+    assert embedding == pytest.approx(np.array([1, 4]) / np.sqrt(17), abs=1e-6)
+    with pytest.raises(InputError, match=r"expected values in 0\.\.20, found 0\.\.24"):
+        embedder.embed_array(2.2 * np.arange(12).reshape(4, 3))
+
+
+def test_images_and_arrays_are_not_mixed_up(make_card: Make) -> None:
+    images = Embedder(fake(), make_card(dimension=2), model_id=bytes(32))
+    with pytest.raises(
+        ModelContractError, match="expected an embedder of arrays, found an embedder of images, 96x96"
+    ):
+        images.embed_array(np.zeros((96, 96, 3), np.uint8))
+    card = make_card(dimension=2, input=ArrayContract((96, 96, 3), "uint8", 0, 255))
+    arrays = Embedder(fake(), card, model_id=bytes(32))
+    with pytest.raises(
+        ModelContractError, match=r"expected an embedder of images, found .* shape \(96, 96, 3\)"
+    ):
+        arrays.embed(IMAGE)
