@@ -129,17 +129,23 @@ class Sampler:
         candidate = self.find(frame, limits=limits)
         return candidate if isinstance(candidate, NoSample) else self.describe(candidate)
 
-    def find(self, frame: UInt8Array, *, limits: Limits | None = None) -> FoundFace | NoSample:
+    def find(
+        self, frame: UInt8Array, *, limits: Limits | None = None, near: Face | None = None
+    ) -> FoundFace | NoSample:
         """Find the largest face of a frame and check its quality: the part of `take` that uses the detector.
 
         Args:
             frame: See `take`.
             limits: See `take`.
+            near: Face of the frame before, to which a detector with tiles may limit its search; see `Detector.detect`.
 
         Raises:
             InputError: The frame is malformed.
         """
-        faces = self._detector.detect(frame)
+        if isinstance(self._detector, Detector):
+            faces = self._detector.detect(frame, near=near)
+        else:
+            faces = self._detector.detect(frame)
         self._lap("detect")
         face = largest(faces)
         if face is None:

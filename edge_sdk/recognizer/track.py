@@ -40,9 +40,9 @@ class Track:
         self.unchecked = math.inf
 
     @property
-    def empty(self) -> bool:
-        """True if no face is tracked."""
-        return self._face is None
+    def face(self) -> Face | None:
+        """The face that is tracked; None if there is none."""
+        return self._face
 
     def follow(self, face: Face | None) -> None:
         """Update the track with the face of a new frame, or None; restart if it is another face."""

@@ -25,6 +25,8 @@ from edge_sdk.types import UInt8Array
 FRAMES_PER_ATTEMPT = 3
 #: Good frames after which an attempt ends early if each of them would be accepted by itself.
 EARLY_FRAMES = 2
+#: While a face is tracked, one of this many frames is searched completely, which finds other people.
+COMPLETE_SEARCH_INTERVAL = 8
 #: Pause after an attempt that was not accepted, in seconds.
 PAUSE_S = 1.0
 
@@ -85,6 +87,7 @@ class Watch:
         self._options = options
         self._last_reason = ""
         self._resumes = -math.inf
+        self._partial = 0
         self._attempt: Attempt | None = None
         self._examined: list[AlignedSample] = []
 
@@ -157,9 +160,12 @@ class Watch:
         if live:
             if self._pausing():
                 return None
-            if self._track.empty and self._gate.skips(frame, self._options.clock()):
+            if self._track.face is None and self._gate.skips(frame, self._options.clock()):
                 return None
-        candidate = self._sampler.find(frame)
+        # A face that is tracked is searched in a part of the frame, until the next complete search is due.
+        self._partial = self._partial + 1 if self._track.face is not None else 0
+        near = self._track.face if self._partial % COMPLETE_SEARCH_INTERVAL else None
+        candidate = self._sampler.find(frame, near=near)
         if candidate.face is not None:
             self._gate.found()
         return candidate
@@ -214,7 +220,7 @@ class Watch:
         if self._is_interrupted():
             return self._finish()
         if sample.face is None:
-            self._gate.searched(frame, self._options.clock(), empty=self._track.empty)
+            self._gate.searched(frame, self._options.clock(), empty=self._track.face is None)
         turned = self._guard.without_attempt(frame, sample.face)
         if turned is not None:
             return self._changed(NoSample(sample.face, turned))

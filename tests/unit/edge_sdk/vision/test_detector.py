@@ -100,6 +100,40 @@ def test_a_small_face_is_found_once_in_tiles_wherever_it_is(data: st.DataObject)
     assert face.box == pytest.approx((left, top, side, side), abs=3)
 
 
+class CountedNetwork(Network):
+    passes = 0
+
+    def read(self, image: np.ndarray) -> object:
+        self.passes += 1
+        return super().read(image)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.data())
+def test_a_tracked_face_is_found_in_fewer_tiles_with_the_same_result(data: st.DataObject) -> None:
+    rows, columns, side = 480, 640, 24
+    top, left = data.draw(st.integers(0, rows - side)), data.draw(st.integers(0, columns - side))
+    counted = network()
+    counted.__class__ = CountedNetwork
+    detector = Detector(counted, smallest_face_px=20)
+    before = detector.detect(with_square(rows, columns, top, left, side))[0]
+    moved = [
+        int(np.clip(at + data.draw(st.integers(-12, 12)), 0, most - side))
+        for at, most in ((top, rows), (left, columns))
+    ]
+    frame = with_square(rows, columns, *moved, side)
+    counted.passes = 0
+    (expected,) = detector.detect(frame)
+    complete, counted.passes = counted.passes, 0
+    (face,) = detector.detect(frame, near=before)
+    assert face.box == expected.box and (face.landmarks == expected.landmarks).all()
+    assert counted.passes < complete
+    away = with_square(
+        rows, columns, rows - side if top < rows / 2 else 0, columns - side if left < columns / 2 else 0, side
+    )
+    assert len(detector.detect(away, near=before)) == 1, "a face that is not near is found in all tiles"
+
+
 def test_a_large_face_in_front_of_tiles_is_one_face() -> None:
     frame = with_square(480, 640, 100, 150, 300)
     (face,) = Detector(network(), smallest_face_px=20).detect(frame)
