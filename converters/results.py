@@ -10,7 +10,9 @@ from converters.analyze.collapse import CollapseCheck
 from converters.analyze.contract import ContractCheck
 from converters.analyze.gates import Gate
 from converters.analyze.replay_check import ReplayCheck
-from converters.evaluate.metrics.score_noise import ScoreNoise
+from converters.evaluate.metrics import ScoreNoise, SmoothedDifference, Unsupported, margin
+from converters.evaluate.metrics.margin import DEFAULT_MARGIN
+from converters.evaluate.runner.difference_text import pooled_lines
 from converters.targets.check import TargetReport
 from edge_sdk.model.array_contract import AnyContract
 
@@ -148,6 +150,7 @@ class ConversionResult:
         replays: Comparison of each network that was replayed without images with the recorded one, by its recipe's name.
         refused: Targets that were refused; the files of the others are complete.
         timing: How the times were measured, and why some are unreliable.
+        differences: Difference of TAR to the float network on the labelled images of a search, by the recipe's name.
     """
 
     name: str
@@ -168,6 +171,7 @@ class ConversionResult:
     replays: Mapping[str, ReplayCheck] = field(default_factory=dict)
     refused: tuple[RefusedTarget, ...] = ()
     timing: str = ""
+    differences: Mapping[str, SmoothedDifference | Unsupported] = field(default_factory=dict)
 
     @property
     def missed(self) -> tuple[ArtefactResult, ...]:
@@ -218,6 +222,12 @@ class ConversionResult:
         judged = [artefact for artefact in self.artefacts if artefact.precision != "float32"]
         if not judged:
             return ReportVerdict("open", "there is no quantized file to judge", "")
+        worse = [name for name, row in self.differences.items() if _is_worse(row)]
+        if worse:
+            basis = f"{worse[0]} on the labelled images of its search"
+            return ReportVerdict(
+                "bad", f"worse than float by more than {100 * DEFAULT_MARGIN:g} points of TAR", basis
+            )
         ordered = sorted(judged, key=lambda a: -a.noise.relative if a.noise else a.cosine_mean - 1)
         return min(map(_judge, ordered), key=lambda verdict: _SEVERITY.index(verdict.level))
 
@@ -250,6 +260,11 @@ class ConversionResult:
             for artefact in self.artefacts
             if artefact.noise is not None and artefact.precision in ("int8", "dynamic")
         ]
+        for name, row in self.differences.items():
+            verdict = None if isinstance(row, Unsupported) else margin.judge(row)
+            lines += [
+                f"{name}, on the images that chose the recipe: {line}" for line in pooled_lines(row, verdict)
+            ]
         for section in self.targets:
             lines += ["", *section.lines()]
         for target in self.refused:
@@ -320,6 +335,10 @@ def describe_noise(noise: ScoreNoise) -> str:
         f"noise {noise.sd:.4f}, {100 * noise.relative:.0f} % of the spread {noise.spread:.4f} between different images;"
         f" mean moved by {noise.mean_shift:+.4f}{tail}"
     )
+
+
+def _is_worse(row: SmoothedDifference | Unsupported) -> bool:
+    return isinstance(row, SmoothedDifference) and margin.judge(row).verdict == "worse"
 
 
 def _judge(artefact: ArtefactResult) -> ReportVerdict:

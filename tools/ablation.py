@@ -19,7 +19,14 @@ from typing import Any
 from converters.cli import add_contract, input_contract, share
 from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
 from converters.data.embedding import embed_crops
-from converters.evaluate.metrics import AllPairs, Interval, PairedDifference, Unsupported, paired_differences
+from converters.evaluate.metrics import (
+    AllPairs,
+    ScoreNoise,
+    SmoothedDifference,
+    Unsupported,
+    pooled_difference,
+    score_noise,
+)
 from converters.graph.graph import indices
 from converters.graph.latency import time_ratio
 from converters.graph.network import Network
@@ -35,7 +42,7 @@ from edge_sdk import console
 from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
 
-SCHEMA = "edge-sdk/int8-ablation/1"
+SCHEMA = "edge-sdk/int8-ablation/2"
 VERIFICATION_IMAGES = 16
 #: Name of a variant, its changes to the plain recipe, and kinds of operators that stay in float. After these variants,
 #: the recipe found by a search is measured, complete and without each of its parts.
@@ -74,7 +81,8 @@ class Row:
         what: Name of the variant.
         cosine_mean: Mean cosine of an image's float and int8 embeddings, over the labelled images.
         cosine_min: Lowest of these cosines.
-        difference: TAR of int8 minus TAR of float32 with its paired interval, or the reason why it is unknown.
+        noise: Noise of the scores of different subjects.
+        difference: Smoothed TAR of int8 minus that of float32, pooled over FMR 1e-4..1e-2, or the reason why it is unknown.
         time_ratio: Least processor time of an inference divided by that of float32, measured alternately in one run.
         float_operators: Number of operators that the recipe leaves in float.
         recipe: The recipe, which can be replayed.
@@ -83,19 +91,22 @@ class Row:
     what: str
     cosine_mean: float
     cosine_min: float
-    difference: PairedDifference | Unsupported
+    noise: ScoreNoise
+    difference: SmoothedDifference | Unsupported
     time_ratio: float
     float_operators: int
     recipe: Recipe
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON values."""
-        return {**vars(self), "difference": self.difference.to_json(), "recipe": self.recipe.to_json()}
+        values = {"noise": self.noise, "difference": self.difference, "recipe": self.recipe}
+        return {**vars(self), **{name: value.to_json() for name, value in values.items()}}
 
     def line(self) -> str:
         """Return the row as text for a terminal; differences in percentage points of TAR."""
         return (
-            f"{self.what:<34} {self.cosine_mean:.4f} / {self.cosine_min:.4f}  {_points(self.difference):<26}"
+            f"{self.what:<34} {self.cosine_mean:.4f} / {self.cosine_min:.4f}  {self.noise.sd:.4f}"
+            f" {100 * self.noise.relative:>3.0f} %  {_points(self.difference):<26}"
             f" {self.time_ratio:>5.2f}x {self.float_operators:>3}"
         )
 
@@ -109,7 +120,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--models", nargs="+", type=Path, required=True, help="trained models that share one input contract")
     add("--calibration", type=Path, required=True, help="folder of crops for ranges and searches")
     add("--images", type=Path, required=True, help="labelled crops to measure on, as subject/image")
-    add("--fmr", type=float, default=1e-3, help="FMR at which TAR is compared, 0..1 (default: 1e-3)")
     add(
         "--recipe",
         default="cpu_int8",
@@ -122,7 +132,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=0.997,
         help="mean cosine that the search aims at, 0..1 (default: 0.997)",
     )
-    add("--replicates", type=int, default=1000, help="bootstrap replicates for the interval (default: 1000)")
     add("--no-search", action="store_true", help="measure only the steps, without a search")
     add("--json", action="store_true", help="print JSON instead of a table")
     add_contract(parser)
@@ -141,18 +150,16 @@ def _run(arguments: argparse.Namespace) -> int:
         model = read_float(path, contract, images)
         rows = []
         if not arguments.json:
-            print(f"{path.name}: {len(labelled)} images of {labelled.data_set}, TAR at FMR {arguments.fmr:g}")
+            print(f"{path.name}: {len(labelled)} images of {labelled.data_set}")
             print(
-                f"{'variant':<34} {'cosine to float':<16}  {'TAR difference, points':<26} {'time':>6} float"
+                f"{'variant':<34} {'cosine to float':<15}  {'score noise':<13} {'TAR difference, points':<26} {'time':>6} float"
             )
         for row in ablate(
             model,
             images,
             labelled,
-            fmr=arguments.fmr,
             recipe=arguments.recipe,
             min_cosine=0.0 if arguments.no_search else arguments.min_cosine,
-            replicates=arguments.replicates,
         ):
             rows.append(row.to_json())
             if not arguments.json:
@@ -160,7 +167,7 @@ def _run(arguments: argparse.Namespace) -> int:
         results.append({"model": path.name, "source": model.source, "rows": rows})
     if arguments.json:
         data = {"name": labelled.data_set, "sha256": labelled.sha256, "images": len(labelled)}
-        value = {"schema": SCHEMA, "fmr": arguments.fmr, "data_set": data, "models": results}
+        value = {"schema": SCHEMA, "data_set": data, "models": results}
         print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
     return 0
 
@@ -177,10 +184,8 @@ def ablate(
     images: CalibrationSet,
     labelled: LabelledCrops,
     *,
-    fmr: float = 1e-3,
     recipe: str = "cpu_int8",
     min_cosine: float = 0.997,
-    replicates: int = 1000,
 ) -> Iterator[Row]:
     """Build and measure every variant of one model, one row at a time.
 
@@ -188,10 +193,8 @@ def ablate(
         model: The float network.
         images: Calibration images for ranges and the search.
         labelled: Images to measure on.
-        fmr: FMR at which TAR is compared, each network at its own threshold.
         recipe: Name of the shipped recipe that the variants change.
         min_cosine: Mean cosine that the search aims at; 0 omits the search.
-        replicates: Bootstrap replicates for the interval.
     """
     with stage("calibrate") as progress:
         channels = channel_statistics(model.network, model.contract, images.ranges.pixels, progress=progress)
@@ -207,10 +210,13 @@ def ablate(
             embeddings = embed_crops(network, model.contract, labelled.pixels, progress=progress)
         cosines = cosine(vectors, embeddings)
         candidate = AllPairs(embeddings, labelled.subjects)
-        difference = paired_differences(baseline, candidate, fmrs=[fmr], replicates=replicates)[0]
+        difference = pooled_difference(baseline, candidate)
+        noise = score_noise(vectors, embeddings, subjects=labelled.subjects)
         ratio = time_ratio(network, model.network, model.contract, labelled.pixels[0])
         kept = len(recipe.keep_float)
-        return Row(what, float(cosines.mean()), float(cosines.min()), difference, ratio.value, kept, recipe)
+        return Row(
+            what, float(cosines.mean()), float(cosines.min()), noise, difference, ratio.value, kept, recipe
+        )
 
     plain = shipped(recipe)
     for what, change, kinds in INTEGER_STEPS if plain.quantizer == "integer" else STEPS:
@@ -242,13 +248,11 @@ def _of_kind(network: Network, kinds: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(graph.name(output) for output in outputs if output not in graph.outputs))
 
 
-def _points(difference: PairedDifference | Unsupported) -> str:
+def _points(difference: SmoothedDifference | Unsupported) -> str:
     if isinstance(difference, Unsupported):
         return difference.reason
-    text = f"{100 * difference.difference:+.2f}"
-    if isinstance(difference.interval, Interval):
-        text += f" ({100 * difference.interval.low:+.2f} .. {100 * difference.interval.high:+.2f})"
-    return text
+    low, high = difference.interval.low, difference.interval.high
+    return f"{100 * difference.difference:+.2f} ({100 * low:+.2f} .. {100 * high:+.2f})"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,13 @@ from converters.graph.partitions import xnnpack_partitions
 from converters.output import check_name, staged, write_all
 from converters.pipeline.artefacts import Artefact, ArtefactMaker, json_bytes
 from converters.pipeline.build import BuiltNetwork, build_networks, replay_networks
-from converters.pipeline.limits import keeps_budget, require_budget, require_cosine, search_budget
+from converters.pipeline.limits import (
+    keeps_budget,
+    labelled_differences,
+    require_budget,
+    require_cosine,
+    search_budget,
+)
 from converters.pipeline.measured_images import MeasuredImages, describe_calibration
 from converters.pipeline.notes import gate_notes, image_notes, search_notes, unsupported_notes
 from converters.pipeline.options import ConversionOptions, known_targets
@@ -209,6 +215,7 @@ def _make(
         replays={name: check for name, check in replays.items() if refusals.needs(name)},
         refused=refusals.refused,
         timing=times.conditions,
+        differences=labelled_differences(budget, built),
     )
     layers = None if images.calibration is None else _layer_errors(model, built, images)
     with stage("draw the report"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from converters.data.calibration import CalibrationSet
 from converters.errors import AccuracyGateError
+from converters.evaluate.metrics import SmoothedDifference, Unsupported
 from converters.pipeline.build import BuiltNetwork
 from converters.pipeline.options import ConversionOptions, ErrorRateLimit, Search
 from converters.progress import stage
@@ -80,6 +83,25 @@ def keeps_budget(network: BuiltNetwork, budget: Budget | None, cosines: FloatArr
         return "", True
     accuracy = budget.budget if isinstance(budget, TimedBudget) else budget
     return accuracy.goal, accuracy.check(Candidate(network.network, cosines)).met
+
+
+def labelled_differences(
+    budget: Budget | None, built: Sequence[BuiltNetwork]
+) -> dict[str, SmoothedDifference | Unsupported]:
+    """Compare each int8 and dynamic network with the float network on the labelled images of a limit on error rates.
+
+    Returns:
+        Differences of TAR by the name of the recipe; empty without labelled images.
+    """
+    accuracy = budget.budget if isinstance(budget, TimedBudget) else budget
+    if not isinstance(accuracy, ErrorRateBudget):
+        return {}
+    differences = {}
+    for network in built:
+        if network.recipe.precision in ("int8", "dynamic"):
+            with stage(f"compare {network.recipe.name} on labelled images"):
+                differences[network.recipe.name] = accuracy.difference(network.network)
+    return differences
 
 
 def require_cosine(artefact: ArtefactResult, min_cosine: float | None, network: BuiltNetwork) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from converters.evaluate.metrics.quantiles import student_quantile
 from converters.graph.network import Network
 from edge_sdk.types import FloatArray
 
 #: Default of the mean cosine at which a search stops.
 SEARCH_COSINE = 0.995
+# A normal distribution is below the mean plus one standard deviation with this probability.
+_CONFIDENCE = 0.8413
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +67,7 @@ class CosineBudget:
     """Lower limit for the mean cosine between float and int8 embeddings of the selection images.
 
     Args:
-        least: Limit, 0..1; the mean minus its standard error must reach it.
+        least: Limit, 0..1; the lower limit of the mean must reach it.
     """
 
     least: float = SEARCH_COSINE
@@ -75,9 +78,13 @@ class CosineBudget:
         return f"a mean cosine of {self.least:g} to float"
 
     def check(self, candidate: Candidate) -> BudgetVerdict:
-        """Compare the mean cosine minus one standard error with the limit."""
-        mean = float(candidate.cosines.mean())
-        lower = mean - standard_error(candidate.cosines)
+        """Compare the lower limit of the mean cosine, with a confidence of 84 %, with the limit.
+
+        With many images this is the mean minus one standard error; with few images it is lower. One image has no limit.
+        """
+        mean, images = float(candidate.cosines.mean()), len(candidate.cosines)
+        quantile = student_quantile(_CONFIDENCE, images - 1) if images > 1 else 0.0
+        lower = mean - quantile * standard_error(candidate.cosines) if images > 1 else 0.0
         return BudgetVerdict(
             lower >= self.least, lower - self.least, f"mean cosine {mean:.4f}, lower bound {lower:.4f}"
         )
@@ -88,5 +95,5 @@ class CosineBudget:
 
 
 def standard_error(values: FloatArray) -> float:
-    """Return the standard error of the mean."""
-    return float(values.std() / len(values) ** 0.5)
+    """Return the standard error of the mean; 0 for a single value."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0

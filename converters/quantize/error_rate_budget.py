@@ -16,7 +16,9 @@ from converters.data.samples import open_samples
 from converters.errors import CalibrationError
 from converters.evaluate.metrics import (
     AllPairs,
+    SmoothedDifference,
     Unsupported,
+    pooled_difference,
     smoothed_differences,
     threshold_at_fmr,
     trials_needed,
@@ -134,6 +136,11 @@ class ErrorRateBudget:
             f" {100 * row.standard_error:.2f}; counted FNMR {100 * fnmr:.2f} %,"
             f" {100 * (fnmr - self.float_fnmr):+.2f} points",
         )
+
+    def difference(self, network: Network) -> SmoothedDifference | Unsupported:
+        """Compare the TAR of a network with that of the float network on the labelled images, pooled over FMR 1e-4..1e-2."""
+        vectors = embed_crops(network, self.contract, self.images.pixels)
+        return pooled_difference(self.reference, AllPairs(vectors, self.images.subjects))
 
     def to_json(self) -> dict[str, Any]:
         """Return the budget as JSON values for the report."""

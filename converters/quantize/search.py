@@ -1,8 +1,9 @@
 """Search for the cheapest recipe whose int8 network keeps a budget; a change of the recipe is kept only if it helps.
 
 Changes are tested in the order of their cost: equalization, operators that are hardly slower in float, corrections,
-the first operators in float, and finally the most sensitive operators in float. Candidates are compared on images that
-are used neither for ranges nor for reported figures. docs/explanation/int8.md describes the effect of each change.
+the first operators in float, and finally the most sensitive operators in float. Biases are corrected in any case, if that
+helps. Candidates are compared on images that are used neither for ranges nor for reported figures.
+docs/explanation/int8.md describes the effect of each change.
 """
 
 from __future__ import annotations
@@ -218,7 +219,13 @@ class _Search:
             cosines = self.cosines(quantized.network)
             verdict = self.budget.check(Candidate(quantized.network, cosines))
         mean = float(cosines.mean())
-        kept = verdict.met or self._improves(verdict, mean)
+        # After a recipe that keeps the budget, only a better one that keeps it too is of use.
+        again = self.met
+        kept = (
+            self._improves(verdict, mean) and verdict.met
+            if again
+            else verdict.met or self._improves(verdict, mean)
+        )
         share = self.float_share(recipe.keep_float)
         trial = Trial(
             what,
@@ -235,7 +242,7 @@ class _Search:
         self.trials.append(trial)
         if kept:
             self.recipe, self.reached, self.over = recipe, mean, verdict.over
-        if self.answer is None or (kept and _rank(verdict) >= _rank(self.answer[0])):
+        if self.answer is None or (kept and (again or _rank(verdict) >= _rank(self.answer[0]))):
             self.answer = (verdict, trial, recipe, quantized)
         return self.met
 
@@ -277,35 +284,44 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
         budget: Condition on the int8 network.
 
     Returns:
-        The first recipe that keeps the budget, otherwise the closest recipe.
+        The first recipe that keeps the budget, with corrected biases if that helps; otherwise the closest recipe.
     """
     state = _Search(model, images, start, budget)
+    _find(state, start)
+    if state.met and not state.recipe.bias_correction:
+        # Less noise at no cost on the device.
+        what, change = _CORRECT[0]
+        state.trial(replace(state.recipe, **change), what)
+    return state.result()
+
+
+def _find(state: _Search, start: Recipe) -> None:
+    """Test recipes in the order of their cost until one keeps the budget."""
     for what, change in _EQUALIZE:
         if state.trial(replace(state.recipe, **change), what):
-            return state.result()
+            return
     if start.quantizer == "integer":
         # Nothing may stay in float, so only corrections are left. Ranges are tested first, because they take less time.
         for what, change in reversed(_CORRECT):
             if state.trial(replace(state.recipe, **change), what):
-                break
-        return state.result()
+                return
+        return
     inside = [op for op in state.graph.operators if indices(op.outputs)[0] not in state.graph.outputs]
     named = [(state.graph.op_name(op), state.graph.name(indices(op.outputs)[0])) for op in inside]
     for kinds, kind in _CHEAP:
         if _test_in_float(state, [name for op, name in named if op == kind], f"leave {kinds} in float"):
-            return state.result()
+            return
     for what, change in _CORRECT:
         if state.trial(replace(state.recipe, **change), what):
-            return state.result()
+            return
     # Rounding errors near the image pass through all later operators.
     for count in _FIRST_COUNTS:
         first = [name for _, name in named[:count]]
         if count < len(named) / 2 and _test_in_float(
             state, first, f"leave the first {count} operators in float"
         ):
-            return state.result()
+            return
     _test_most_sensitive(state)
-    return state.result()
 
 
 def _test_in_float(state: _Search, names: Sequence[str], what: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from converters.analyze.collapse import CollapseCheck
-from converters.evaluate.metrics import ScoreNoise
+from converters.evaluate.metrics import Interval, ScoreNoise, SmoothedDifference
 from converters.results import ConversionResult
 from tests import report_samples as samples
 
@@ -82,3 +82,18 @@ def test_figures_pass_through_a_card_and_earlier_cards_have_none() -> None:
         assert ScoreNoise.of_figures(value.figures()) == value
     assert ScoreNoise.of_figures(None) is None
     assert ScoreNoise.of_figures({"sd": 0.1}) is None
+
+
+def test_a_proven_loss_on_labelled_images_outranks_the_noise() -> None:
+    def row(low: float, high: float) -> SmoothedDifference:
+        middle = (low + high) / 2
+        interval = Interval(low, high, 0.95, 200, "jackknife")
+        return SmoothedDifference(1e-4, 1e-2, 0.95, 0.95 + middle, middle, 0.002, interval, 300, 0.02, 0.02)
+
+    good = result(noise(0.05))
+    assert replace(good, differences={"cpu_int8": row(-0.002, 0.001)}).judge().level == "good"
+    worse = replace(good, differences={"cpu_int8": row(-0.02, -0.01)})
+    assert worse.verdict() == (
+        "cpu_int8 on the labelled images of its search: worse than float by more than 0.3 points of TAR"
+    )
+    assert "cpu_int8, on the images that chose the recipe: verdict: worse" in worse.to_text()

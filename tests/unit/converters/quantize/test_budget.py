@@ -59,6 +59,15 @@ def calibration() -> CalibrationSet:
 MODEL = FloatModel(uneven(), CONTRACT, 16, {}, (), 1.0)
 
 
+def test_a_cosine_budget_requires_a_greater_margin_of_few_images() -> None:
+    values = np.tile(np.array([0.996, 0.998], np.float32), 30)
+    many, few = (CosineBudget(0.9).check(Candidate(Network(b""), part)) for part in (values, values[:4]))
+    error = float(values[:4].std(ddof=1)) / 2
+    assert 0.997 - few.margin - 0.9 == pytest.approx(1.2 * error, rel=0.02)
+    assert 0.997 - many.margin - 0.9 == pytest.approx(0.001 / 59**0.5, rel=0.02)
+    assert not CosineBudget(0.9).check(Candidate(Network(b""), values[:1])).met
+
+
 def test_a_cosine_budget_requires_a_margin_of_one_standard_error() -> None:
     steady = Candidate(Network(b""), np.full(50, 0.996, np.float32))
     shaky = Candidate(Network(b""), np.tile(np.array([0.996 - 0.02, 0.996 + 0.004], np.float32), 25))
@@ -146,9 +155,19 @@ class Scripted:
 def test_a_search_stops_at_the_first_recipe_that_keeps_the_budget() -> None:
     budget = Scripted([-0.3, -0.2, 0.0, 0.5])
     result = search(MODEL, calibration(), shipped("cpu_int8"), budget=budget)
-    assert result.met and len(result.trials) == len(budget.candidates) == 3
-    assert result.quantized.network == budget.candidates[2].network
-    assert result.best is result.trials[2] and result.best.kept
+    assert result.met and len(result.trials) == len(budget.candidates) == 4
+    assert result.trials[2].met and result.trials[3].what == "correct biases"
+    assert result.trials[3].kept == (result.trials[3].cosine_mean > result.trials[2].cosine_mean)
+    assert result.best is result.trials[3 if result.trials[3].kept else 2]
+    assert result.quantized.network == budget.candidates[result.trials.index(result.best)].network
+
+
+def test_corrected_biases_that_miss_the_budget_are_dropped() -> None:
+    budget = Scripted([-0.3, 0.0, -0.1])
+    result = search(MODEL, calibration(), shipped("cpu_int8"), budget=budget)
+    assert result.met and result.best is result.trials[1]
+    assert not result.recipe.bias_correction
+    assert result.quantized.network == budget.candidates[1].network
 
 
 def test_a_search_that_fails_gives_the_kept_recipe_that_came_nearest_and_says_what_holds_it_back() -> None:
@@ -256,6 +275,9 @@ def test_a_conversion_by_error_rate_reports_the_budget_and_its_images(
     assert "searched for an FNMR at most 5 points above float's" in text
     assert "the recipe was chosen on the 120 images of people: measure the file on other images" in text
     assert "points relative to float" in text
+    assert set(report.differences) == {"cpu_int8", "dynamic_range"}
+    assert "cpu_int8, on the images that chose the recipe: difference of TAR, smoothed, FMR" in text
+    assert "cpu_int8, on the images that chose the recipe: verdict: " in text
     page = (tmp_path / "out" / "net.report.html").read_text()
     assert "The recipe was chosen on these images" in page
 
@@ -319,17 +341,14 @@ def test_the_ablation_measures_every_step_on_labelled_images(
     arguments += [
         "--images",
         str(workplace / "people"),
-        "--fmr",
-        "1e-2",
         "--min-cosine",
         "0.9",
         *CONTRACT_FLAGS,
     ]
-    arguments += ["--replicates", "60"]
     assert ablation([*arguments, "--json"]) == 0
     (model,) = json.loads(capsys.readouterr().out)["models"]
     steps = [what for what, _, _ in STEPS]
-    assert [row["what"] for row in model["rows"]] == [*steps, "search"]
+    assert [row["what"] for row in model["rows"]][: len(steps) + 1] == [*steps, "search"]
     plain, equalized = model["rows"][0], model["rows"][steps.index("equalize all (E)")]
     assert equalized["cosine_mean"] > plain["cosine_mean"]
     assert equalized["difference"]["interval"]["low"] <= equalized["difference"]["difference"]

@@ -176,7 +176,7 @@ def test_a_search_keeps_only_improvements_and_stops_at_the_budget() -> None:
     images = _set(pixels)
     result = search(model, images, PLAIN, budget=CosineBudget(0.9))
     assert result.met
-    assert [trial.what for trial in result.trials] == ["plain: true min/max ranges"]
+    assert [trial.what for trial in result.trials] == ["plain: true min/max ranges", "correct biases"]
     hard = search(model, images, PLAIN, budget=CosineBudget(0.99999))
     best = -1.0
     for trial in hard.trials:
