@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-arm test-pytorch test-mutants test-exhaustive lint types contracts check bench samples wheel docs man sbom audit release clean
+.PHONY: help install demo test test-arm test-pytorch test-mutants test-exhaustive lint types contracts check bench bench-instructions samples wheel docs man sbom audit release clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -75,6 +75,9 @@ bench: $(VENV)/installed work/demo/products.cpu_int8.tflite ## speed: embedder, 
 	$(BIN)/edge-sdk bench --model work/demo/products.cpu_int8.tflite --references 1000
 	$(BIN)/python -m tools.bench_gallery
 	$(BIN)/python -m tools.bench_evaluation
+
+bench-instructions: $(VENV)/installed work/demo/products.cpu_int8.tflite ## count instructions per stage on emulated ARM; fails if over 2 % more than recorded (1 minute)
+	$(BIN)/python -m tools.instructions --embedder work/demo/products.cpu_int8.tflite --detector drawn --baseline tools/instructions.json
 
 samples: $(VENV)/installed ## draw the products, train the reference model (40 minutes)
 	$(BIN)/python -m tools.train --output samples/products

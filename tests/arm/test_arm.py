@@ -16,7 +16,9 @@ from edge_sdk.door.setup import SetupOptions, set_up
 from edge_sdk.kit import KitFile
 from edge_sdk.vision.images import read_image
 from tests.arm.emulation import REPOSITORY, Emulation
+from tests.conftest import lacking
 from tests.door_kit import ENROLLED, write_face_kit, write_photographs
+from tools.instructions import DRAWN, TOLERANCE, CountingError, count
 
 pytestmark = pytest.mark.arm
 SCRIPT = Path(__file__).with_name("device.py")
@@ -155,3 +157,13 @@ def test_the_doctor_on_armv7l_says_to_take_a_64_bit_system(armv7l: Emulation) ->
     assert results["machine"]["status"] == "warn"
     assert "64-bit" in results["machine"]["advice"]
     assert "no longer maintained" in results["interpreter"]["advice"]
+
+
+def test_counted_instructions_repeat(aarch64: Emulation, reference_models: Path) -> None:
+    model = reference_models / "products.cpu_int8.tflite"
+    try:
+        first, second = (count(model, DRAWN, None, machine="aarch64")["stages"] for _ in range(2))
+    except CountingError as error:
+        lacking(f"no instruction counts: {error}")
+    assert {"detect", "align", "embed network", "match"} <= first.keys()
+    assert all(second[name] == pytest.approx(first[name], rel=TOLERANCE) for name in first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_sdk.diagnostics.bench.clock import NETWORK, Laps, clocked
+from edge_sdk.diagnostics.bench.clock import NETWORK, Clock, Laps, clocked
 from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
 from edge_sdk.diagnostics.bench.references import BenchReferences
 from edge_sdk.diagnostics.doctor.hardware import temperature_c
@@ -110,6 +111,7 @@ class DevicePath:
         sha256: Expected digest of the embedder's file, hex; None skips the check.
         smallest_face_px: Width of the smallest face to find; see `Detector`.
         threads: Number of threads of each network, 1 or more; None for the device's default.
+        clock: Clock of the stages.
 
     Raises:
         InputError: There are presentation attack detectors without a face detector.
@@ -126,14 +128,15 @@ class DevicePath:
         sha256: str | None = None,
         smallest_face_px: float | None = None,
         threads: int | None = None,
+        clock: Clock = time.perf_counter,
     ) -> None:
         if pad and detector is None:
             raise InputError("presentation attack detectors need a face detector; none was given")
-        self.laps = laps = Laps()
+        self.laps = laps = Laps(clock)
         self.threads = threads = thread_count(threads)
         file = ModelFile.open(model, sha256=sha256)
         backend, self.status = open_backend(file.data, file.card, threads=threads, delegate=delegate)
-        backend = clocked(backend, laps.invoked)
+        backend = clocked(backend, laps.invoked, clock)
         self.embedder = Embedder(backend, file.card, model_id=file.model_id, status=self.status)
         #: References that each probe is compared with; None skips the comparison.
         self.references: BenchReferences | None = None
@@ -141,7 +144,7 @@ class DevicePath:
         if detector is not None:
 
             def timed(network: Network) -> Network:
-                return network.with_backend(lambda backend: clocked(backend, laps.invoked))
+                return network.with_backend(lambda backend: clocked(backend, laps.invoked, clock))
 
             finder = Detector(
                 timed(open_network(detector, threads=threads)), smallest_face_px=smallest_face_px

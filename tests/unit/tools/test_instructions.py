@@ -1,0 +1,40 @@
+"""Comparison of instruction counts with a baseline; tests/arm counts them in an emulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tools.instructions import CountingError, compare, to_markdown
+
+BASELINE: dict[str, Any] = {
+    "machine": "aarch64",
+    "versions": {"numpy": "2.4.6"},
+    "networks": {"embedder": "a.tflite", "detector": ""},
+    "stages": {"embed network": 1_000_000, "match": 50_000},
+}
+
+
+def counted(**stages: int) -> dict[str, Any]:
+    return {**BASELINE, "stages": {**BASELINE["stages"], **stages}}
+
+
+def test_only_more_than_2_percent_is_a_regression() -> None:
+    assert compare(counted(match=51_000), BASELINE) == []
+    assert compare(counted(match=10_000), BASELINE) == []
+    assert compare(counted(match=51_001), BASELINE) == [
+        "stage 'match': 51,001 instructions, +2.0 % from 50,000"
+    ]
+    assert compare(counted(other=1), BASELINE) == ["stage 'other': expected the stages of the baseline"]
+
+
+@pytest.mark.parametrize("what", ["machine", "versions", "networks"])
+def test_counts_of_other_conditions_are_not_compared(what: str) -> None:
+    with pytest.raises(CountingError, match=f"for the {what} of the baseline") as caught:
+        compare({**BASELINE, what: "another"}, BASELINE)
+    assert "--record" in (caught.value.hint or "")
+
+
+def test_the_table_states_millions_and_shares() -> None:
+    assert "| embed network | 1.000 | 95.2 % |" in to_markdown(BASELINE)
