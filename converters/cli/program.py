@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from converters.cli import auxiliary, compare, convert, evaluate, finish, inspect, kit, lint, map, targets
 from converters.errors import ConversionError, GateError, TargetError
+from converters.progress import logged_stages
 from edge_sdk import __version__, console
 from edge_sdk.extras import install_command
 
@@ -28,7 +29,8 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     try:
         # Parsing loads the target plug-ins named by --target, which can fail.
         arguments = parser.parse_args(argv)
-        return int(arguments.run(arguments))
+        with logged_stages(PROGRAM):
+            return int(arguments.run(arguments))
     except ModuleNotFoundError as error:
         # An installation on a device includes this command, but not the packages that it needs.
         if error.name is None or error.name.partition(".")[0] in ("converters", "edge_sdk"):
