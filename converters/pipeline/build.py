@@ -18,12 +18,12 @@ from converters.quantize.budget import Budget, BudgetVerdict, Candidate
 from converters.quantize.distill.distill import DistillationResult, add_leaky_relus, distill
 from converters.quantize.distill.schedule import TrainingLength
 from converters.quantize.float16 import to_float16
+from converters.quantize.float_measurements import FloatMeasurements
 from converters.quantize.int8 import QuantizedNetwork, quantize_int8
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.recorded import RecordedStatistics
 from converters.quantize.saved_recipe import SavedRecipe
 from converters.quantize.search import SearchResult, search
-from converters.quantize.statistics import channel_statistics
 from converters.quantize.time_budget import TimedBudget
 from converters.sources.float_model import FloatModel
 from converters.targets.base import Target
@@ -86,6 +86,7 @@ def build_networks(
     timed = isinstance(budget, TimedBudget)
     built: dict[tuple[Recipe, bool], BuiltNetwork] = {}
     networks = []
+    measured = FloatMeasurements(model, images)
     for recipe in recipes:
         if not refusals.needs(recipe.name):
             continue
@@ -93,7 +94,7 @@ def build_networks(
         key = replace(recipe, name="", target="", partitions=0), timed and recipe.partitions > 0
         with refusals.of_recipe(recipe.name):
             if key not in built:
-                built[key] = _build(model, images, recipe, budget, distillation)
+                built[key] = _build(model, images, measured, recipe, budget, distillation)
             first = built[key]
             named = replace(
                 first.recipe, name=recipe.name, target=recipe.target, partitions=recipe.partitions
@@ -182,6 +183,7 @@ def with_saved(recipes: Sequence[Recipe], saved: Recipe, path: Path) -> list[Rec
 def _build(
     model: FloatModel,
     images: CalibrationSet,
+    measured: FloatMeasurements,
     recipe: Recipe,
     budget: Budget | None,
     distillation: Distillation | None,
@@ -193,11 +195,11 @@ def _build(
         return _distill(model, images, recipe, TrainingLength(steps=recipe.distillation_steps))
     if budget is None:
         if distillation is None:
-            return _quantize(model, images, recipe)
+            return _quantize(model, images, measured, recipe)
         return _distill(model, images, _leaky(model, images, recipe, distillation), _length(distillation))
     if isinstance(budget, TimedBudget) and not recipe.partitions:
         budget = budget.budget  # times on this CPU do not predict times on other targets
-    result = search(model, images, recipe, budget=budget)
+    result = search(model, images, recipe, budget=budget, measured=measured)
     if distillation is None:
         return replace(_of_quantized(result.recipe, result.quantized), search=result)
     trained = _distill(
@@ -205,7 +207,7 @@ def _build(
     )
     selection = images.selection.pixels
     cosines = cosine(
-        embed_crops(model.network, model.contract, selection),
+        measured.baseline,
         embed_crops(trained.network, model.contract, selection),
     )
     return replace(trained, search=result, verdict=budget.check(Candidate(trained.network, cosines)))
@@ -246,10 +248,10 @@ def _distill(
     return BuiltNetwork(result.recipe, result.network, result.float_reference, distilled=result)
 
 
-def _quantize(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> BuiltNetwork:
-    pixels = images.ranges.pixels
-    with stage("calibrate") as progress:
-        statistics = channel_statistics(model.network, model.contract, pixels, progress=progress)
+def _quantize(
+    model: FloatModel, images: CalibrationSet, measured: FloatMeasurements, recipe: Recipe
+) -> BuiltNetwork:
+    statistics, pixels = measured.statistics, images.ranges.pixels
     with stage("quantize") as progress:
         quantized = quantize_int8(
             model.network, recipe, statistics, model.contract, pixels, progress=progress

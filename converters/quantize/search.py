@@ -19,10 +19,11 @@ from converters.graph.multiplications import multiplications
 from converters.graph.network import Network
 from converters.progress import stage
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate, standard_error
+from converters.quantize.float_measurements import FloatMeasurements
 from converters.quantize.int8 import FloatReference, QuantizedNetwork, build_float_reference, quantize_int8
 from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
-from converters.quantize.statistics import ChannelStatistics, TensorRange, channel_statistics
+from converters.quantize.statistics import ChannelStatistics, TensorRange
 from converters.sources.float_model import FloatModel
 from edge_sdk.matching import cosine
 from edge_sdk.types import FloatArray
@@ -147,15 +148,19 @@ class SearchResult:
 class _Search:
     """State of a search: builds and measures candidates, and keeps the best."""
 
-    def __init__(self, model: FloatModel, images: CalibrationSet, start: Recipe, budget: Budget) -> None:
+    def __init__(
+        self,
+        model: FloatModel,
+        images: CalibrationSet,
+        start: Recipe,
+        budget: Budget,
+        measured: FloatMeasurements,
+    ) -> None:
         self.model, self.images, self.recipe, self.budget = model, images, start, budget
         self.graph = model.network.graph
         self.multiplications = multiplications(self.graph)
-        with stage("calibrate") as progress:
-            self.statistics: Mapping[str, ChannelStatistics] = channel_statistics(
-                model.network, model.contract, images.ranges.pixels, progress=progress
-            )
-        self.baseline: FloatArray = embed_crops(model.network, model.contract, images.selection.pixels)
+        self.statistics: Mapping[str, ChannelStatistics] = measured.statistics
+        self.baseline: FloatArray = measured.baseline
         self.references: dict[tuple[str, float, bool, bool], FloatReference] = {}
         self.ranges: dict[tuple[str, str], Mapping[str, TensorRange]] = {}
         self.tested: set[tuple[str, Recipe]] = set()
@@ -274,7 +279,14 @@ def _rank(verdict: BudgetVerdict) -> tuple[float, float]:
     return -verdict.over, verdict.margin
 
 
-def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: Budget) -> SearchResult:
+def search(
+    model: FloatModel,
+    images: CalibrationSet,
+    start: Recipe,
+    *,
+    budget: Budget,
+    measured: FloatMeasurements | None = None,
+) -> SearchResult:
     """Find the cheapest recipe that keeps the budget.
 
     Args:
@@ -282,11 +294,12 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
         images: Calibration images; ranges and candidates use different parts of them.
         start: The plain recipe of the target; the search keeps its ``float_operators`` and ``partitions``.
         budget: Condition on the int8 network.
+        measured: Measurements of the float network that several searches share; made here if None.
 
     Returns:
         The first recipe that keeps the budget, with corrected biases if that helps; otherwise the closest recipe.
     """
-    state = _Search(model, images, start, budget)
+    state = _Search(model, images, start, budget, measured or FloatMeasurements(model, images))
     _find(state, start)
     if state.met and not state.recipe.bias_correction:
         # Less noise at no cost on the device.

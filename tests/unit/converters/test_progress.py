@@ -20,7 +20,7 @@ def test_a_command_prints_a_line_for_each_stage(capsys: pytest.CaptureFixture[st
         with stage("two\nlines"):
             pass
     out, err = capsys.readouterr()
-    assert out == "" and re.fullmatch(LINE.format("calibrate") + LINE.format(r"two\\nlines"), err)
+    assert out == "" and re.fullmatch(LINE.format("calibrate") + LINE.format("two.+lines"), err)
 
 
 def test_a_library_user_gets_no_lines(capsys: pytest.CaptureFixture[str]) -> None:

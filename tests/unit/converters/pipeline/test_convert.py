@@ -404,7 +404,9 @@ def test_convert_prints_the_report_and_where_it_is(
     assert "verdict:" in out
     assert "tiny.cpu_int8.tflite" in out
     assert "note: images used for activation ranges: 24" in out
-    steps = [line for line in err.splitlines() if re.fullmatch(r"edge-convert: \[\d+ s\] .+: \d+\.\d s", line)]
+    steps = [
+        line for line in err.splitlines() if re.fullmatch(r"edge-convert: \[\d+ s\] .+: \d+\.\d s", line)
+    ]
     assert steps == err.splitlines() and any("] calibrate: " in line for line in steps)
 
 
