@@ -1,11 +1,11 @@
-"""Compare the SDK, OpenCV and ONNX Runtime from a whole frame to a decision, alternately in one run, one thread each.
+"""Compare the SDK, OpenCV, ONNX Runtime and OpenVINO from a whole frame to a decision, alternately in one run, one thread each.
 
     OPENBLAS_NUM_THREADS=1 python -m tools.compare_runtimes --zoo ../shared/zoo \\
         --photographs ../shared/faces/lfw_devtest_raw250.tar --calibration ../shared/faces/lfw_calibration_aligned112.tar
 
 Frames are 480x640 pixels, each with one photograph at a random place; each peer identifies the person among 1,000
 references. Every detector gets the frame scaled to 240x320 and padded to 320x320, unless its name states another size.
-Only the SDK also measures quality. Memory and cold start are measured in fresh processes. Networks are converted once,
+Only the SDK also measures quality. OpenVINO takes part if `openvino` is installed, and `nncf` for the conversion. Memory and cold start are measured in fresh processes. Networks are converted once,
 into --cache.
 """
 
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--rounds", type=int, default=60, help="frames that each peer identifies (default: 60)")
     add("--starts", type=int, default=5, help="fresh processes per peer (default: 5)")
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--alone", nargs=2, metavar=("PEER", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
         parser.error(
             "expected OPENBLAS_NUM_THREADS=1 in the environment, because every peer runs on one thread"
         )
-    if arguments.alone:
-        return run_alone(arguments, *arguments.alone)
     if arguments.photographs is None or arguments.rounds < 1 or arguments.starts < 1:
         parser.error("expected --photographs, and 1 or more --rounds and --starts")
     return console.run("compare_runtimes", lambda: compare(arguments))
@@ -70,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compare(arguments: argparse.Namespace) -> int:
     """Measure every peer and print a table."""
     convert(arguments.zoo, arguments.calibration, arguments.cache)
+    if find_spec("openvino"):
+        convert_for_openvino(arguments.zoo, arguments.photographs, arguments.calibration, arguments.cache)
     known = peers(arguments.cache, arguments.zoo)
     frames, others, skipped = compose_frames(arguments)
     strangers = np.random.default_rng(1).normal(size=(REFERENCES - len(frames), DIMENSION)).astype(np.float32)
@@ -136,6 +136,24 @@ def convert(zoo: Path, calibration: Path | None, cache: Path) -> None:
         onnx.save(model, plain)
 
 
+def convert_for_openvino(zoo: Path, photographs: Path, calibration: Path | None, cache: Path) -> None:
+    """Quantize the networks of OpenVINO's peer that the cache lacks.
+
+    YuNet is calibrated on frames: calibrated on the crops that suffice for the SDK, NNCF's YuNet finds no face.
+    """
+    from tools.nncf_networks import images_of, quantize
+    from tools.runtime_peers import padded
+
+    if all((cache / f"{name}.nncf_int8.xml").is_file() for name in ("yunet", "sface")):
+        return
+    if calibration is None:
+        raise SystemExit(f"{cache}: expected OpenVINO's networks, found none; give --calibration")
+    rng = np.random.default_rng(2)
+    frames = (padded(compose_frame(image, rng))[..., ::-1] for image in images_of(photographs))
+    quantize(zoo / "yunet_n_320_320.onnx", cache / "yunet.nncf_int8.xml", frames)
+    quantize(zoo / "sface_2021dec_float.onnx", cache / "sface.nncf_int8.xml", images_of(calibration))
+
+
 def compose_frames(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.ndarray], int]:
     """Return frames to identify, frames of the same persons to enrol, and the number of skipped photographs.
 
@@ -188,9 +206,13 @@ def compose_frame(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 @dataclass
 class Times:
-    """Times of one peer by round, seconds; times of its networks alone, if known; number of correct answers."""
+    """Times of one peer by round, seconds; times of its networks alone, if known; number of correct answers.
+
+    Processor time does not count the time in which other processes run.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    processor_s: list[float] = field(default_factory=list)
     networks_s: list[float] = field(default_factory=list)
     right: int = 0
 
@@ -205,8 +227,9 @@ def run_alternately(opened: dict[str, Any], frames: list[np.ndarray], rounds: in
     for number in range(rounds):
         index = number % len(frames)
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             subject = opened[name].identify(frames[index])
+            measured[name].processor_s.append(time.process_time() - used)
             measured[name].seconds.append(time.perf_counter() - began)
             measured[name].right += subject == f"person {index}"
             spent = opened[name].networks_s()
@@ -216,16 +239,28 @@ def run_alternately(opened: dict[str, Any], frames: list[np.ndarray], rounds: in
 
 
 def measure_starts(arguments: argparse.Namespace, name: str, folder: Path) -> list[dict[str, float]]:
-    """Start fresh processes; return each one's seconds until its first decision and its peak memory."""
-    command = [sys.executable, "-m", "tools.compare_runtimes", "--zoo", str(arguments.zoo)]
-    command += ["--cache", str(arguments.cache), "--alone", name, str(folder)]
+    """Start fresh processes; return each one's seconds until its first decision and its peak memory.
+
+    Python reads compiled modules, as those of an installed package; a first start, which compiles them, is not counted.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "tools.runtime_start",
+        name,
+        str(arguments.cache),
+        str(arguments.zoo),
+        str(folder),
+    ]
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder.parent / "compiled")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     results = []
-    for _ in range(arguments.starts):
+    for _ in range(arguments.starts + 1):
         began = time.perf_counter()
         reader, writer = os.pipe()
         with (
             os.fdopen(reader) as output,
-            subprocess.Popen(command, stdout=writer, stderr=subprocess.DEVNULL) as process,
+            subprocess.Popen(command, stdout=writer, stderr=subprocess.DEVNULL, env=environment) as process,
         ):
             os.close(writer)
             answer = output.readline().strip()
@@ -235,36 +270,23 @@ def measure_starts(arguments: argparse.Namespace, name: str, folder: Path) -> li
             raise SystemExit(
                 f"{name}: expected 'person 0' as first decision in a fresh process, found {answer!r}"
             )
-        results.append({"first_decision_s": took, "peak_rss_mb": int(peak) / 1e6})
-    return results
-
-
-def run_alone(arguments: argparse.Namespace, name: str, folder: str) -> int:
-    """Open one peer in this fresh process, decide once, then decide ten more times to reach the peak memory."""
-    from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
-
-    frame = np.load(Path(folder) / "frame.npy")
-    with console.native_logs_off():
-        peer = peers(arguments.cache, arguments.zoo)[name]()
-        peer.load(Path(folder))
-        print(peer.identify(frame), flush=True)
-        for _ in range(10):
-            peer.identify(frame)
-    print(peak_rss_bytes())
-    return 0
+        results.append({"first_decision_s": took, "peak_rss_mb": int(peak) * 1024 / 1e6})
+    return results[1:]
 
 
 def make_row(name: str, times: Times, fresh: list[dict[str, float]], first: Times) -> dict[str, Any]:
     """Return one peer's figures; ratios compare times of the same round, so that other load affects both."""
     seconds = np.array(times.seconds)
     low, middle, high = np.percentile(1e3 * seconds, (25, 50, 75))
+    processor = np.array(times.processor_s)
     own = 1 - np.array(times.networks_s) / seconds if times.networks_s else None
     return {
         "name": name,
         "median_ms": float(middle),
         "quartiles_ms": [float(low), float(high)],
         "least_ms": float(1e3 * seconds.min()),
-        "ratio": float(np.median(seconds / np.array(first.seconds))),
+        "processor_ms": float(1e3 * np.median(processor)),
+        "ratio": float(np.median(processor / np.array(first.processor_s))),
         "ratio_of_least": float(seconds.min() / min(first.seconds)),
         "own_share": None if own is None else float(np.median(own)),
         "right": times.right,
@@ -277,21 +299,22 @@ def make_row(name: str, times: Times, fresh: list[dict[str, float]], first: Time
 def to_text(results: dict[str, Any]) -> str:
     """Format the results as a table."""
     lines = [
-        f"{'':<27}{'median':>8}{'quartiles':>16}{'least':>8}{'times':>7}{'own':>7}{'right':>7}"
+        f"{'':<27}{'median':>8}{'quartiles':>16}{'least':>8}{'processor':>11}{'times':>7}{'own':>7}{'right':>7}"
         f"{'cold start':>12}{'RSS':>8}"
     ]
     for peer in results["peers"]:
         own = "" if peer["own_share"] is None else f"{peer['own_share']:.1%}"
         quartiles = "{:.2f} .. {:.2f}".format(*peer["quartiles_ms"])
         lines.append(
-            f"{peer['name']:<27}{peer['median_ms']:>8.2f}{quartiles:>16}{peer['least_ms']:>8.2f}{peer['ratio']:>7.2f}"
+            f"{peer['name']:<27}{peer['median_ms']:>8.2f}{quartiles:>16}{peer['least_ms']:>8.2f}{peer['processor_ms']:>11.2f}{peer['ratio']:>7.2f}"
             f"{own:>7}{peer['right']:>4}/{results['rounds']}{peer['cold_start_s']:>10.2f} s{peer['peak_rss_mb']:>5.0f} MB"
         )
     lines += [f"{name:<27}not run: {reason}" for name, reason in results["not_run"].items()]
     lines += [
         "",
         f"milliseconds of a {HEIGHT}x{WIDTH} frame against {results['references']} references, one thread, {results['rounds']} alternating rounds"
-        f" over {results['frames']} frames ({results['photographs_skipped']} photographs skipped); times: relative to the first line,"
+        f" over {results['frames']} frames ({results['photographs_skipped']} photographs skipped); processor: median processor time; times: processor time"
+        " relative to the first line,"
         " median of rounds; own: share outside the networks; cold start: median time of a fresh process to its first decision",
         ", ".join(results["versions"]),
     ]

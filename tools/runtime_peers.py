@@ -1,4 +1,4 @@
-"""Runtimes compared by `tools.compare_runtimes`: the SDK, OpenCV and ONNX Runtime, with one interface.
+"""Runtimes compared by `tools.compare_runtimes`: the SDK, OpenCV, ONNX Runtime and OpenVINO, with one interface.
 
 Peers are chosen by name. A peer loads nothing before it is opened, and runs on one thread.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ import numpy as np
 SIDE = 320
 DIMENSION = 128
 THRESHOLD = 0.363  # the value in OpenCV's documentation of SFace; it has no effect on time
-KEY = bytes(32)
+KEY = bytes(range(32))
 
 
 class Peer(Protocol):
@@ -43,25 +43,42 @@ class Peer(Protocol):
 
 
 class Sdk:
-    """`Recognizer` with a sealed gallery; attempts are not limited, so no counter is written to disk."""
+    """`Recognizer` with a sealed gallery; attempts are not limited, so no counter is written to disk.
 
-    def __init__(self, detector: Path, embedder: Path) -> None:
+    Args:
+        detector: The detector's .tflite.
+        embedder: The embedder's .tflite.
+        clocked: True to measure the time spent in networks.
+        threads: Threads of each network.
+    """
+
+    def __init__(self, detector: Path, embedder: Path, *, clocked: bool = True, threads: int = 1) -> None:
+        self._spent = 0.0
+        self._enrolled: list[tuple[np.ndarray, str]] = []
+        if not clocked:
+            from edge_sdk import Detector, Embedder
+
+            self._embedder = Embedder.open(embedder, threads=threads)
+            self.versions = self._embedder.backend.runtime
+            self._detector = Detector.open(detector, threads=threads)
+            return
+        self._open_clocked(detector, embedder, threads)
+
+    def _open_clocked(self, detector: Path, embedder: Path, threads: int) -> None:
         from edge_sdk.diagnostics.bench.clock import clocked
         from edge_sdk.model.model_file import ModelFile
         from edge_sdk.runtime.backends.litert import LiteRtBackend
         from edge_sdk.vision.detector import Detector, open_network
         from edge_sdk.vision.embedder import Embedder
 
-        self._spent = 0.0
         file = ModelFile.open(embedder)
-        backend = clocked(LiteRtBackend(file.data), self._add_time)
+        backend = clocked(LiteRtBackend(file.data, threads=threads), self._add_time)
         self.versions = backend.runtime
         self._embedder = Embedder(backend, file.card, model_id=file.model_id)
-        network = open_network(detector, threads=1).with_backend(
+        network = open_network(detector, threads=threads).with_backend(
             lambda network: clocked(network, self._add_time)
         )
         self._detector = Detector(network)
-        self._enrolled: list[tuple[np.ndarray, str]] = []
 
     def _add_time(self, began: float, ended: float) -> None:
         self._spent += ended - began
@@ -186,37 +203,29 @@ class OpenCv(_WithMatrix):
         return feature
 
 
-class OnnxRuntime(_WithMatrix):
-    """ONNX Runtime with the files of `OpenCv`; OpenCV scales the frame, the SDK decodes outputs and aligns the crop.
+class _WithNetworks(_WithMatrix):
+    """Base of `OnnxRuntime` and `OpenVino`: OpenCV scales the frame, the SDK decodes outputs and aligns the crop."""
 
-    Args:
-        detector: ONNX file of the detector.
-        recognizer: ONNX file of the embedder.
-    """
-
-    def __init__(self, detector: Path, recognizer: Path) -> None:
+    def __init__(self, versions: str, shapes: dict[str, tuple[int, ...]]) -> None:
         import cv2
-        import onnxruntime
 
         from edge_sdk.model.card import InputContract
         from edge_sdk.model.landmark_template import arcface
         from edge_sdk.vision.yunet import YuNetDecoder
 
-        super().__init__(f"onnxruntime {version('onnxruntime')}")
+        super().__init__(versions)
         cv2.setNumThreads(1)
         self._cv2 = cv2
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._detector, self._recognizer = (
-            onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-            for file in (detector, recognizer)
-        )
-        self._outputs = [output.name for output in self._detector.get_outputs()]
-        shapes = {output.name: tuple(output.shape) for output in self._detector.get_outputs()}
         self._decoder = YuNetDecoder(SIDE, SIDE, shapes)
         self._contract = InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3, arcface(112, 112))
-        self._inputs = [session.get_inputs()[0].name for session in (self._detector, self._recognizer)]
+
+    def detect(self, blob: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the detector on an NCHW blob and return its outputs by name."""
+        raise NotImplementedError
+
+    def recognize(self, blob: np.ndarray) -> np.ndarray:
+        """Run the embedder on an NCHW blob and return the embedding, not normalized."""
+        raise NotImplementedError
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
         """Return the embedding of the largest face, not normalized, or None if there is no face."""
@@ -225,17 +234,89 @@ class OnnxRuntime(_WithMatrix):
         from edge_sdk.vision.candidates import merge
 
         scaled, shrink = _shrink(self._cv2, frame, (SIDE, SIDE))
-        blob = self._cv2.dnn.blobFromImage(scaled, swapRB=True)
-        values = map(Output, self._detector.run(None, {self._inputs[0]: blob}))
-        values = dict(zip(self._outputs, values, strict=True))
+        outputs = self.detect(self._cv2.dnn.blobFromImage(scaled, swapRB=True))
+        values = {name: Output(value) for name, value in outputs.items()}
         faces = merge(self._decoder.decode(values, 0.6), 0.3, blend=False)
         if not len(faces):
             return None
         face = int(faces.boxes[:, 2:].prod(axis=1).argmax())
         crop = align(frame, faces.landmarks[face] / shrink, self._contract)
-        blob = self._cv2.dnn.blobFromImage(crop)
+        return self.recognize(self._cv2.dnn.blobFromImage(crop))
+
+
+class OnnxRuntime(_WithNetworks):
+    """ONNX Runtime with the files of `OpenCv`.
+
+    Args:
+        detector: ONNX file of the detector.
+        recognizer: ONNX file of the embedder.
+    """
+
+    def __init__(self, detector: Path, recognizer: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._detector, self._recognizer = (
+            onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            for file in (detector, recognizer)
+        )
+        shapes = {output.name: tuple(output.shape) for output in self._detector.get_outputs()}
+        super().__init__(f"onnxruntime {onnxruntime.__version__}", shapes)
+        self._outputs = list(shapes)
+        self._inputs = [session.get_inputs()[0].name for session in (self._detector, self._recognizer)]
+
+    def detect(self, blob: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the detector on an NCHW blob and return its outputs by name."""
+        values = self._detector.run(None, {self._inputs[0]: blob})
+        return dict(zip(self._outputs, values, strict=True))
+
+    def recognize(self, blob: np.ndarray) -> np.ndarray:
+        """Run the embedder on an NCHW blob and return the embedding, not normalized."""
         feature: np.ndarray = self._recognizer.run(None, {self._inputs[1]: blob})[0][0]
         return feature
+
+
+class OpenVino(_WithNetworks):
+    """OpenVINO with networks that NNCF has quantized.
+
+    Args:
+        detector: .xml or ONNX file of the detector.
+        recognizer: .xml or ONNX file of the embedder.
+    """
+
+    def __init__(self, detector: Path, recognizer: Path) -> None:
+        import openvino
+
+        core = openvino.Core()
+        options = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+        self._detector, self._recognizer = (
+            core.compile_model(file, "CPU", options).create_infer_request() for file in (detector, recognizer)
+        )
+        # An output may have further names beside that of the ONNX file.
+        outputs = self._detector.get_compiled_model().outputs
+        shapes = {name: tuple(output.shape) for output in outputs for name in output.names}
+        super().__init__(f"OpenVINO {openvino.__version__.split('-')[0]}", shapes)
+        self._outputs = list(shapes)
+
+    def detect(self, blob: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the detector on an NCHW blob and return its outputs by name."""
+        self._detector.infer([blob], share_inputs=True)
+        return {name: self._detector.get_tensor(name).data for name in self._outputs}
+
+    def recognize(self, blob: np.ndarray) -> np.ndarray:
+        """Run the embedder on an NCHW blob and return the embedding, not normalized."""
+        self._recognizer.infer([blob], share_inputs=True)
+        feature: np.ndarray = self._recognizer.get_output_tensor(0).data[0].copy()
+        return feature
+
+
+def padded(frame: np.ndarray) -> np.ndarray:
+    """Scale and pad a frame to the detectors' input size."""
+    import cv2
+
+    return _shrink(cv2, frame, (SIDE, SIDE))[0]
 
 
 def _shrink(cv2: Any, frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
@@ -251,20 +332,33 @@ def _shrink(cv2: Any, frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndar
     return small, shrink
 
 
-def peers(models: Path, zoo: Path) -> dict[str, Callable[[], Peer]]:
-    """Return peer name -> function that opens the peer; the first peer is the reference for ratios."""
+def peers(models: Path, zoo: Path, *, clocked: bool = True) -> dict[str, Callable[[], Peer]]:
+    """Return peer name -> function that opens the peer; the first peer is the reference for ratios.
+
+    Args:
+        models: Folder of converted networks.
+        zoo: Folder of the public networks.
+        clocked: True if the SDK's peers measure the time spent in networks.
+    """
+    sdk = partial(Sdk, clocked=clocked)
     int8, floats = models / "sface.cpu_int8.tflite", models / "sface.float32.tflite"
     yunet, sface = zoo / "yunet_n_320_320.onnx", zoo / "sface_2021dec_float.onnx"
     yunet_bq, sface_bq = zoo / "yunet_2023mar_int8bq.onnx", models / "sface_int8bq.onnx"
     opencv = partial(OpenCv, yunet, sface)
+    nncf = models / "yunet.nncf_int8.xml", models / "sface.nncf_int8.xml"
+    openvino = {
+        "OpenVINO float32": lambda: OpenVino(yunet, sface),
+        "OpenVINO int8 (NNCF)": lambda: OpenVino(*nncf),
+    }
     return {
-        "edge-sdk, all int8": lambda: Sdk(models / "yunet.cpu_int8.tflite", int8),
-        "edge-sdk, YuNet float32": lambda: Sdk(models / "yunet.float32.tflite", int8),
-        "edge-sdk, all float32": lambda: Sdk(models / "yunet.float32.tflite", floats),
+        "edge-sdk, all int8": partial(sdk, models / "yunet.cpu_int8.tflite", int8),
+        "edge-sdk, YuNet float32": partial(sdk, models / "yunet.float32.tflite", int8),
+        "edge-sdk, all float32": partial(sdk, models / "yunet.float32.tflite", floats),
         "OpenCV float32": opencv,
         "OpenCV float32, 240x320": lambda: opencv(size=(240, 320)),
         "OpenCV float32, 480x640": lambda: opencv(size=(480, 640)),
         "OpenCV int8 weights": lambda: OpenCv(yunet_bq, sface_bq),
         "ONNX Runtime float32": lambda: OnnxRuntime(yunet, sface),
         "ONNX Runtime, SFace int8": lambda: OnnxRuntime(yunet, sface_bq),
+        **(openvino if find_spec("openvino") else {}),
     }
