@@ -43,7 +43,7 @@ class Peer(Protocol):
 
 
 class Sdk:
-    """`Recognizer` with a sealed gallery; attempts are not limited, so no counter is written to disk.
+    """`Recognizer` with a sealed gallery; attempts are neither limited nor logged, so nothing is written to disk.
 
     Args:
         detector: The detector's .tflite.
@@ -96,6 +96,7 @@ class Sdk:
             key=InMemoryKey(KEY),
             model_id=self._embedder.model_id,
             dimension=self._embedder.dimension,
+            audit="off",  # the others keep no log
         )
         with gallery.transaction() as t:
             for index, stranger in enumerate(strangers):
