@@ -79,6 +79,13 @@ def register(commands: Any) -> None:
         help="none converts a network of any other task, such as a pose network, with any named outputs: an ONNX file or a"
         " float .tflite. The report states the error of each output; the SDK does not decode them (default: embedding)",
     )
+    parser.add_argument(
+        "--output-name",
+        metavar="NAME",
+        help="output to convert, for a network with several outputs or with a classifier after the embedding: an output or any"
+        " tensor of ONNX and TFLite, a layer of Keras, an output of a SavedModel, a key or number of PyTorch's outputs"
+        " (default: the only output)",
+    )
     parser.add_argument("--name", default=None, help="name of the model (default: the file name)")
     parser.add_argument("--version", default=None, help="version of the model for its card (default: 1)")
     parser.add_argument(
@@ -173,6 +180,7 @@ def _run(arguments: argparse.Namespace) -> int:
             allow=tuple(arguments.allow),
             settings=dict(arguments.set),
             name=text("name", "") or None,
+            output_name=arguments.output_name,
             min_cosine=arguments.min_cosine or None,
             quantization=_quantization(arguments),
             distillation=_distillation(arguments),

@@ -132,6 +132,8 @@ class ConversionOptions:
         allow: Names of target rules whose refusals do not stop the conversion; ``contract`` for a refused input contract;
             ``collapse`` for a network that gives different images the same embedding; ``partitions`` and ``integer`` for
             these gates.
+        output_name: Name of the source's output to convert, for a source with several; in ONNX and TFLite of any tensor, in
+            Keras of any layer. None if the source has one output.
         settings: Settings of targets, such as ``{"ethos-u.accelerators": "ethos-u65-256"}``.
         task: ``embedding``; ``none`` for a network of another task, for ``convert_any_task``.
 
@@ -155,6 +157,7 @@ class ConversionOptions:
     allow: Collection[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     task: Literal["embedding", "none"] = "embedding"
+    output_name: str | None = None
 
     def __post_init__(self) -> None:
         _make_paths(self, "model", "output")
@@ -177,6 +180,10 @@ class ConversionOptions:
             check_name(self.name)
         for what in ("version", "description", "licence"):
             _require_utf8(what, getattr(self, what))
+        if self.output_name is not None:
+            _require_utf8("output_name", self.output_name)
+            if not self.output_name:
+                raise OptionsError("output_name: expected the name of an output, found an empty text")
         if self.min_cosine is not None:
             _require_share("min_cosine", self.min_cosine)
         if strict := sorted(set(STRICT) & set(self.allow)):
@@ -196,6 +203,7 @@ class ConversionOptions:
             "min_cosine": self.min_cosine is not None,
             "distillation": self.distillation is not None,
             "quantization": not isinstance(self.quantization, Plain),
+            "output_name": self.output_name is not None,
         }
         unfit = [name for name, given in measured_on_embeddings.items() if given]
         if self.task == "none" and isinstance(self.contract, ArrayContract):
@@ -204,7 +212,7 @@ class ConversionOptions:
             )
         if self.task == "none" and unfit:
             raise OptionsError(
-                f"{unfit[0]}: expected no recipe, search, training or cosine for a network of the task none, which has no embedding",
+                f"{unfit[0]}: expected no recipe, search, training or cosine, and no choice of an output, for a network of the task none, which has no embedding",
                 hint="the report states the error of each output",
             )
 

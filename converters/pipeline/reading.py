@@ -61,7 +61,9 @@ def read_model(
     """
     inputs = real_inputs(measured.witness, plan.contract)
     with stage("convert to float .tflite"):
-        model = read_float_model(options.model, contract=plan.contract, inputs=inputs)
+        model = read_float_model(
+            options.model, contract=plan.contract, inputs=inputs, output_name=options.output_name
+        )
     with stage("check the input contract") as progress:
         if images is None:
             no_images = np.empty((0, *model.contract.shape), model.contract.dtype)

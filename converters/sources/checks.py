@@ -5,7 +5,9 @@ These functions only compute with shapes and arrays; the parent and the child pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import shlex
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
+#: Least cosine between the converted network's embedding and the source's own, on each image.
+EQUAL_COSINE = 0.99999
 MIN_DIMENSION = 2
 MAX_DIMENSION = 4096
 _SHOWN = 4  # most names listed in a message
@@ -87,12 +91,13 @@ def embedding_dimension(shape: Sequence[int]) -> int:
     return dimension
 
 
-def check_single(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+def check_single(inputs: Sequence[str], outputs: Sequence[str], best: str = "") -> None:
     """Refuse a network with more than one input or output.
 
     Args:
         inputs: Names of the inputs, with their shapes if known.
         outputs: Names of the outputs, with their shapes if known.
+        best: Name of the output to offer with ``--output-name``; empty for the first one.
 
     Raises:
         SourceError: There is not exactly one input and one output.
@@ -102,7 +107,9 @@ def check_single(inputs: Sequence[str], outputs: Sequence[str]) -> None:
             shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
             raise SourceError(
                 f"expected one {side}, found {len(names)}{': ' if names else ''}{shown}",
-                hint="save the part from the image to the embedding as a model of its own"
+                hint=_choose_output(best or names[0].split()[0])
+                if side == "output" and names
+                else "save the part from the image to the embedding as a model of its own"
                 " (without labels, margin head or further branches)",
             )
 
@@ -118,6 +125,29 @@ def check_one_input(inputs: Sequence[str]) -> None:
             f"expected one input, an image, found {len(inputs)}: {', '.join(inputs[:_SHOWN])}",
             hint="save the part of the network that computes from one image; make the other inputs constant",
         )
+
+
+def no_output(name: str, outputs: Iterable[str], others: Iterable[str] = ()) -> SourceError:
+    """Describe a name of ``--output-name`` that the source does not have.
+
+    Args:
+        name: The name.
+        outputs: Names of the source's outputs.
+        others: Names of further tensors or layers that could be chosen.
+    """
+    outputs = list(outputs)
+    near = difflib.get_close_matches(name, list(dict.fromkeys([*outputs, *others])), n=_SHOWN, cutoff=0.4)
+    shown = ", ".join(outputs[:_SHOWN]) + (", ..." if len(outputs) > _SHOWN else "")
+    return SourceError(
+        f"expected --output-name to name an output or a tensor of the network, found {name!r}; its outputs are {shown}",
+        hint=f"the most similar names are {', '.join(map(shlex.quote, near))}"
+        if near
+        else "choose one of its outputs",
+    )
+
+
+def _choose_output(name: str) -> str:
+    return f"choose one with --output-name, such as --output-name {shlex.quote(name)}"
 
 
 def check_witness(witness: FloatArray, inputs: FloatArray) -> None:

@@ -16,13 +16,11 @@ import numpy as np
 from converters.errors import SourceError
 from converters.graph.canonical import bring_into_form, run_float
 from converters.graph.network import Network
+from converters.sources.checks import EQUAL_COSINE
 from converters.sources.read import SourceModel, read_source
 from edge_sdk.matching import cosine
 from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.types import FloatArray
-
-#: Least cosine between the canonical network's embedding and the source's own, on each image.
-EQUAL_COSINE = 0.99999
 
 
 @dataclass(frozen=True)
@@ -46,19 +44,23 @@ class FloatModel:
     agreement: float
 
 
-def read_float_model(path: str | Path, *, contract: AnyContract, inputs: FloatArray) -> FloatModel:
+def read_float_model(
+    path: str | Path, *, contract: AnyContract, inputs: FloatArray, output_name: str | None = None
+) -> FloatModel:
     """Read any trained file as a float network in canonical form.
 
     Args:
         path: A trained model of any kind; see ``read_source``.
         contract: The input contract.
         inputs: Shape (n, H, W, C), float32: images to compare embeddings on, normalized by the contract.
+        output_name: See ``read_source``.
 
     Raises:
         SourceError: The file cannot be read or brought into canonical form, or the embeddings differ from the source's.
         InputError: ``inputs`` contradict the contract.
     """
-    return canonical(read_source(path, contract=contract, inputs=inputs), contract, inputs)
+    source = read_source(path, contract=contract, inputs=inputs, output_name=output_name)
+    return canonical(source, contract, inputs)
 
 
 def canonical(source: SourceModel, contract: AnyContract, inputs: FloatArray) -> FloatModel:
@@ -81,6 +83,7 @@ def canonical(source: SourceModel, contract: AnyContract, inputs: FloatArray) ->
         "file": os.fsencode(source.path.name).decode(errors="replace"),
         "sha256": source.sha256,
         "tools": dict(source.tools),
+        **({} if source.output_name is None else {"output_name": source.output_name}),
     }
     return FloatModel(network, contract, source.witness.shape[1], described, tuple(notes), agreement)
 

@@ -39,6 +39,8 @@ def convert(request: SourceRequest) -> Converted:
     _refuse_code(_architecture(request))
     model, package, notes = _load(request)
     notes += _in_float32(model, package)
+    if request.output_name is not None:
+        model = _with_output(model, package, request.output_name)
     batch = _check_interface(model, request.contract)
     request.stage = f"running the model with {package}"
     witness = _witness(model, request.inputs, batch)
@@ -204,6 +206,21 @@ def _check_interface(model: Any, contract: AnyContract) -> int | None:
     batch, *sides = image.shape
     checks.check_input(sides, contract)
     return None if batch is None else int(batch)
+
+
+def _with_output(model: Any, package: str, name: str) -> Any:
+    """Return a model of the same layers whose only output is a named one, or that of a named layer."""
+    import importlib
+
+    names = list(getattr(model, "output_names", ()))
+    layers = {layer.name: layer for layer in model.layers}
+    if name in names and len(names) == len(model.outputs):
+        output = model.outputs[names.index(name)]
+    elif name in layers:
+        output = layers[name].output
+    else:
+        raise checks.no_output(name, names, layers)
+    return importlib.import_module(package).Model(model.inputs, output)
 
 
 def _dtype(tensor: Any) -> str:

@@ -6,19 +6,21 @@ their order.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 
 from converters.errors import SourceError
-from converters.sources import onnx_folding, onnx_interface, onnx_run
-from converters.sources.from_onnx import check_known, load, to_keras
-from converters.sources.onnx_interface import TO_NCHW, TO_NHWC
+from converters.sources import onnx_folding, onnx_run
+from converters.sources.onnx_file import load
+from converters.sources.onnx_interface import TO_NCHW, TO_NHWC, Interface
+from converters.sources.onnx_tflite import to_tflite
 from converters.sources.source_request import Converted, SourceRequest, tools
-from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.types import FloatArray
 
+_CLOSE = 1e-4  # share of the largest value
 _MAX_OUTPUTS = 64
 _OWN_SIZE = "some networks accept only the size that they were exported with; give that size with --size"
 _ODD = re.compile(r"[^A-Za-z0-9_]")
@@ -33,32 +35,55 @@ def convert(request: SourceRequest) -> Converted:
         SourceError: The file is damaged, too new or quantized, has more than one input, or does not run at this size.
     """
     model, notes = load(request)
-    notes += onnx_interface.drop_unread_inputs(model)
-    notes += _fix_image(model, request)
+    interface, fixed = _fix_image(model, request)
     request.stage = "fixing the shapes of the ONNX graph"
     model, folded = onnx_folding.fold_constants(model)
     onnx_folding.refuse_quantized(model)
-    check_known(model)
-    onnx_interface.simplify_names(model)
     names = _output_names(model)
     request.stage = "running the file with onnxruntime"
     outputs = _run(model, request.inputs)
-    request.stage = "converting the ONNX graph with onnx2tf"
-    network = to_keras(model, request)
-    first = network(request.inputs[:1])
-    shapes = [tuple(value.shape) for value in (first if isinstance(first, (list, tuple)) else [first])]
-    witness = _witness(outputs, names, shapes)
-    tflite = write_tflite(
-        network,
-        owner=list(network.variables),
-        contract=request.contract,
-        folder=request.folder,
+    tflite, converters = to_tflite(
+        model,
+        request,
+        interface,
+        is_true=lambda tflite: _is_true(tflite, request, outputs, names),
         outputs=names,
     )
-    return Converted(tflite, witness, tools("onnx", "onnxruntime", "onnx2tf", "tensorflow"), notes + folded)
+    witness = _witness(outputs, names, _shapes(tflite, names))
+    used = tools("onnx", "onnxruntime", *converters)
+    return Converted(tflite, witness, used, notes + fixed + folded)
 
 
-def _fix_image(model: Any, request: SourceRequest) -> tuple[str, ...]:
+def _is_true(
+    tflite: bytes, request: SourceRequest, outputs: list[list[FloatArray]], names: list[str]
+) -> bool:
+    """Compare the outputs of a converted network with those of onnxruntime."""
+    shapes = _shapes(tflite, names)
+    if any(math.prod(shape) != value.size for shape, value in zip(shapes, outputs[0], strict=True)):
+        return False
+    witness = _witness(outputs, names, shapes)
+    run = _signature(tflite)
+    for image, row in zip(request.inputs, witness, strict=True):
+        results = run(image=image[None])
+        values = np.concatenate([np.ravel(results[name]) for name in sorted(names)])
+        if np.abs(values - row).max() > _CLOSE * max(float(np.abs(row).max()), 1e-6):
+            return False
+    return True
+
+
+def _signature(tflite: bytes) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(model_content=tflite, num_threads=1).get_signature_runner()
+
+
+def _shapes(tflite: bytes, names: list[str]) -> list[tuple[int, ...]]:
+    """Return the shapes of the outputs in the file's order."""
+    details = _signature(tflite).get_output_details()
+    return [tuple(map(int, details[name]["shape"])) for name in names]
+
+
+def _fix_image(model: Any, request: SourceRequest) -> tuple[Interface, tuple[str, ...]]:
     """Set the size of the one input to the contract's; a network that is not convolutional fails later, when it runs."""
     inputs = model.graph.input
     if len(inputs) != 1:
@@ -72,17 +97,17 @@ def _fix_image(model: Any, request: SourceRequest) -> tuple[str, ...]:
             f"graph input is {'x'.join(map(str, shape))}, expected batch, {channels} channels, height, width"
         )
     fixed = [1, channels, height, width]
+    interface = Interface(inputs[0].name, 1, channels_first=True, open_size=False)
     if shape == fixed:
-        return ()
+        return interface, ()
     for dim, side in zip(dims, fixed, strict=True):
         dim.dim_value = side
     # Inferred shapes of the old size would contradict the new size.
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
-    return (
-        f"the input of the ONNX file was {'x'.join(str(n or '?') for n in shape)} and is {height}x{width} now",
-    )
+    size = "x".join(str(side or "?") for side in shape)
+    return interface, (f"the input of the ONNX file was {size} and is {height}x{width} now",)
 
 
 def _output_names(model: Any) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ _TRAINING = {
     "aten._native_batch_norm_legit_functional.default": 5,
     "aten.dropout.default": 2,
 }
+_KEY = re.compile(r"[^\[\]'\".]+")
 _AGAIN = "export it again: torch.export.export(model.eval(), (torch.zeros(1, 3, H, W),))"
 
 
@@ -52,6 +54,8 @@ def convert(request: SourceRequest) -> Converted:
     else:
         module, notes = _make(place, request)
         channels_first = True
+    if request.output_name is not None:
+        module = _with_output(module, request.output_name)
     request.stage = "running the network with torch"
     witness = _embed(module, request.inputs, channels_first)
     request.stage = "converting the network with litert-torch"
@@ -72,7 +76,8 @@ def _load(request: SourceRequest) -> tuple[Any, bool]:
     _check_evaluation(program.graph.nodes)
     named = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     images = [named[name] for name in program.graph_signature.user_inputs if name in named]
-    checks.check_single([node.name for node in images], list(program.graph_signature.user_outputs))
+    outputs = list(program.graph_signature.user_outputs)
+    checks.check_single([node.name for node in images], outputs[:1] if request.output_name else outputs, "0")
     image = images[0].meta["val"]
     if image.dtype != torch.float32:
         raise SourceError(
@@ -142,6 +147,26 @@ def _make(place: CodePlace, request: SourceRequest) -> tuple[Any, tuple[str, ...
     return module.cpu().eval(), tuple(notes)
 
 
+def _with_output(module: Any, name: str) -> Any:
+    """Wrap a module so that it returns one of its outputs: that of a key, or of a number from 0."""
+    import torch
+    from torch.utils import _pytree
+
+    class Chosen(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, image: Any) -> Any:
+            leaves, _ = _pytree.tree_flatten_with_path(self.module(image))
+            named = {".".join(_KEY.findall(_pytree.keystr(path))): leaf for path, leaf in leaves}
+            if name not in named:
+                raise checks.no_output(name, named)
+            return named[name]
+
+    return Chosen().eval()
+
+
 def _names(code: Any) -> str:
     functions = [
         name for name, value in vars(code).items() if callable(value) and value.__module__ == code.__name__
@@ -171,7 +196,7 @@ def _embed(module: Any, inputs: FloatArray, channels_first: bool) -> FloatArray:
         with torch.no_grad():
             answer = module(torch.from_numpy(np.ascontiguousarray(batch)))
         leaves = _pytree.tree_leaves(answer)
-        checks.check_single(["image"], [f"output {i} {list(leaf.shape)}" for i, leaf in enumerate(leaves)])
+        checks.check_single(["image"], [f"{i} {list(leaf.shape)}" for i, leaf in enumerate(leaves)])
         checks.embedding_dimension([int(side) for side in leaves[0].shape[1:]])
         rows.append(leaves[0].to(torch.float32).numpy().reshape(-1))
     return np.stack(rows)

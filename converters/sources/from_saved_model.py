@@ -30,7 +30,7 @@ def convert(request: SourceRequest) -> Converted:
     request.stage = "loading the SavedModel"
     loaded = _load(request)
     signature, notes = _signature(loaded)
-    call = _caller(signature, request.contract)
+    call = _caller(signature, request)
     request.stage = "running the SavedModel"
     witness = _witness(tf.function(call), request.inputs)
     request.stage = "converting the SavedModel with TensorFlow"
@@ -62,16 +62,21 @@ def _signature(loaded: Any) -> tuple[Any, tuple[str, ...]]:
     )
 
 
-def _caller(signature: Any, contract: AnyContract) -> Callable[[Any], Any]:
+def _caller(signature: Any, request: SourceRequest) -> Callable[[Any], Any]:
     """Check the input and output of a signature, and wrap it as a function of one image."""
     specs: dict[str, Any] = signature.structured_input_signature[1]
     outputs: dict[str, Any] = signature.structured_outputs
+    name = request.output_name
+    if name is not None:
+        if name not in outputs:
+            raise checks.no_output(name, outputs)
+        outputs = {name: outputs[name]}
     checks.check_single(
         [_describe(name, spec) for name, spec in specs.items()],
         [_describe(name, spec) for name, spec in outputs.items()],
     )
     (name, spec), (output, _) = next(iter(specs.items())), next(iter(outputs.items()))
-    _check_image(spec, contract)
+    _check_image(spec, request.contract)
     return lambda image: signature(**{name: image})[output]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from converters.errors import SourceError
 from converters.sources.onnx_interface import keep_nodes, names_read_by
+from converters.sources.onnx_rewrites.branches import inline_branches
 from converters.sources.onnx_run import open_session
 
 _ROUNDS = 8  # after each folding, shape inference can infer more shapes; real exports need two rounds
@@ -31,7 +32,7 @@ def fold_constants(model: Any) -> tuple[Any, tuple[str, ...]]:
     weights = sum(node.op_type == "DequantizeLinear" for node in model.graph.node)
     for _ in range(_ROUNDS):
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-        if not _fold_shapes(model) + _fold_values(model):
+        if not _fold_shapes(model) + _fold_values(model) + inline_branches(model):
             break
     weights -= sum(node.op_type == "DequantizeLinear" for node in model.graph.node)
     note = f"weights that the ONNX file quantizes and dequantizes, computed by onnxruntime: {weights}"

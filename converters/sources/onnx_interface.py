@@ -13,6 +13,7 @@ from converters.errors import SourceError
 from converters.sources import checks
 from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.card import InputContract
+from edge_sdk.types import FloatArray
 
 TO_NHWC = [0, 2, 3, 1]
 TO_NCHW = [0, 3, 1, 2]
@@ -34,6 +35,15 @@ class Interface:
     batch: int | None
     channels_first: bool
     open_size: bool
+
+    @property
+    def order(self) -> tuple[int, ...] | None:
+        """The order in which the converted network stores the graph's axes; None if it is the graph's own."""
+        return tuple(TO_NHWC) if self.channels_first else None
+
+    def as_onnx(self, inputs: FloatArray) -> FloatArray:
+        """Return inputs of the contract's shape in the order of the graph's axes."""
+        return np.ascontiguousarray(inputs.transpose(TO_NCHW)) if self.channels_first else inputs
 
 
 def drop_unread_inputs(model: Any) -> tuple[str, ...]:
@@ -70,13 +80,11 @@ def examine(model: Any, contract: AnyContract) -> Interface:
     """Find the image input and compare it with the contract.
 
     Raises:
-        SourceError: The graph has more than one input or output, or another type than float32; or its input is not
-            the contract's image.
+        SourceError: The graph has more than one input, or another type than float32; or its input is not the contract's
+            image.
     """
     graph = model.graph
-    checks.check_single(
-        [_describe(value) for value in graph.input], [_describe(value) for value in graph.output]
-    )
+    checks.check_single([_describe(value) for value in graph.input], ["output"])
     for side, value in (("input", graph.input[0]), ("output", graph.output[0])):
         _check_float(side, value)
     sides = _sides(graph.input[0])
@@ -135,7 +143,7 @@ def fix_shape(model: Any, interface: Interface, contract: AnyContract) -> tuple[
     """Fix the input to one image of the contract's size, in place; return notes."""
     fixed = [1, *contract.shape]
     if interface.channels_first:
-        fixed = [1, fixed[3], fixed[1], fixed[2]]
+        fixed = [fixed[axis] for axis in TO_NCHW]
     value = model.graph.input[0]
     if _sides(value) == fixed:
         return ()
@@ -216,6 +224,22 @@ def simplify_names(model: Any) -> None:
         node.name = _ODD.sub("_", node.name)
         for side in (node.input, node.output):
             side[:] = [plain[name] for name in side]
+
+
+def drop_dead(graph: Any) -> None:
+    """Remove the operators and initializers that no output depends on, in place."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):  # a valid graph is sorted topologically
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(names_read_by(node))
+    keep_nodes(graph, kept[::-1])
+    stored = [tensor for tensor in graph.initializer if tensor.name in needed]
+    if len(stored) < len(graph.initializer):
+        copies = [type(tensor).FromString(tensor.SerializeToString()) for tensor in stored]
+        del graph.initializer[:]
+        graph.initializer.extend(copies)
 
 
 def keep_nodes(graph: Any, nodes: list[Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import SourceError
-from converters.sources.onnx_interface import TO_NCHW, Interface
+from converters.sources.onnx_interface import Interface
 from edge_sdk.types import FloatArray
 
 
@@ -51,10 +51,8 @@ def embed(model: Any, interface: Interface, inputs: FloatArray) -> FloatArray:
     rows = []
     for image in inputs:
         batched = np.repeat(image[None], batch, axis=0)
-        if interface.channels_first:
-            batched = np.ascontiguousarray(batched.transpose(TO_NCHW))
         try:
-            (output,) = session.run(None, {name: batched})
+            (output,) = session.run(None, {name: interface.as_onnx(batched)})
         except run_errors() as error:
             raise SourceError(f"onnxruntime cannot run it: {_line(error)}", hint="export it again") from error
         rows.append(np.asarray(output, np.float32).reshape(batch, -1)[0])

@@ -30,7 +30,8 @@ _RUNTIMES = {
     "tflite_outputs": "the interpreter",
 }
 _HINTS = {
-    "crashed": "the file may be damaged; copy it again, or export it again",
+    "crashed": "if another program opens the file, give the network in another format (ONNX, SavedModel, Keras, TFLite);"
+    " otherwise copy it again",
     "timeout": "give a smaller network, or convert on a faster machine",
 }
 
@@ -48,6 +49,7 @@ class SourceModel:
         witness: Shape (n, D), float32: embeddings of the n images by the source's own runtime.
         tools: Versions of the packages that read and converted it.
         notes: Notes for the report, such as a batch that was changed.
+        output_name: Name of the chosen output; None if the source has one output.
     """
 
     kind: str
@@ -57,9 +59,12 @@ class SourceModel:
     witness: FloatArray = field(repr=False)
     tools: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    output_name: str | None = None
 
 
-def read_source(path: str | Path, *, contract: AnyContract, inputs: FloatArray) -> SourceModel:
+def read_source(
+    path: str | Path, *, contract: AnyContract, inputs: FloatArray, output_name: str | None = None
+) -> SourceModel:
     """Read a trained file of any kind as a float32 ``.tflite`` with witness embeddings.
 
     Args:
@@ -68,6 +73,9 @@ def read_source(path: str | Path, *, contract: AnyContract, inputs: FloatArray) 
         contract: The network's input contract.
         inputs: Shape (n, H, W, C), float32: a few different images, normalized by the contract and
             in the network's channel order. About 16 are enough.
+        output_name: Name of the output to convert: of an output or internal tensor of ONNX and TFLite, a layer of Keras, an
+            output of a SavedModel's signature, or the key or number of an output of PyTorch. None if the network has one
+            output.
 
     Returns:
         The network, and the embeddings of ``inputs`` by its own runtime.
@@ -80,9 +88,14 @@ def read_source(path: str | Path, *, contract: AnyContract, inputs: FloatArray) 
     path = Path(path)
     _check_inputs(inputs, contract)
     kind = kinds.recognize(path)
+    if output_name is not None and kind not in kinds.BUILT_IN_KINDS:
+        raise SourceError(
+            f"{path}: the source plug-in {kind} takes no name of an output, found {output_name!r}",
+            hint="give a file with one output, without --output-name",
+        )
     code = pytorch_place.code_place(path)
     digest = _digest(path if code is None else code.file)
-    converted = convert_in_child(kind, path, contract=contract, inputs=inputs)
+    converted = convert_in_child(kind, path, contract=contract, inputs=inputs, output_name=output_name)
     try:
         checks.check_witness(converted.witness, inputs)
     except SourceError as error:
@@ -95,10 +108,13 @@ def read_source(path: str | Path, *, contract: AnyContract, inputs: FloatArray) 
         witness=converted.witness,
         tools=converted.tools,
         notes=kinds.suffix_note(path, kind) + converted.notes,
+        output_name=output_name,
     )
 
 
-def convert_in_child(kind: str, path: Path, *, contract: AnyContract, inputs: FloatArray) -> Converted:
+def convert_in_child(
+    kind: str, path: Path, *, contract: AnyContract, inputs: FloatArray, output_name: str | None = None
+) -> Converted:
     """Convert a source in a child process, so that the framework's memory use, output and crashes stay outside.
 
     Args:
@@ -106,11 +122,17 @@ def convert_in_child(kind: str, path: Path, *, contract: AnyContract, inputs: Fl
         path: The file or folder.
         contract: The input contract.
         inputs: Shape (n, H, W, C), float32.
+        output_name: See ``read_source``.
 
     Raises:
         SourceError: The child reports an error, crashes, exits without a result or takes too long.
     """
-    request = {"kind": kind, "path": str(path.resolve()), "contract": contract.to_json()}
+    request = {
+        "kind": kind,
+        "path": str(path.resolve()),
+        "contract": contract.to_json(),
+        "output_name": output_name,
+    }
     program = ("-m", "converters.sources.worker")
     try:
         with run_job(program, request, arrays={"inputs": inputs}, timeout_s=TIMEOUT_S) as job:

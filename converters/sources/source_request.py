@@ -21,6 +21,7 @@ class SourceRequest:
         contract: The input contract.
         inputs: Shape (n, H, W, C), float32, normalized.
         folder: The child's folder for temporary files.
+        output_name: Name of the output to convert; None if the source has one output.
         stage: Current stage, for the message if a library fails in it.
     """
 
@@ -29,6 +30,7 @@ class SourceRequest:
     contract: AnyContract
     inputs: FloatArray = field(repr=False)
     folder: Path
+    output_name: str | None = None
     stage: str = "reading the file"
 
 

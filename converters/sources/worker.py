@@ -36,7 +36,7 @@ _EXTRA = (
 )
 _PYTORCH = ("torch", "litert_torch")
 _OTHER_FORM = (
-    "the file may be damaged, or not supported by this converter; export it again, or in another format"
+    "this is a limit of the converter; give the network in another format (ONNX, SavedModel, Keras, TFLite)"
 )
 _WRAPPER = "Exception encountered"  # begins a line that Keras puts before the message
 _REPLACE = "replace it in the network; small devices run only built-in operators"
@@ -63,6 +63,7 @@ def main(folder: Path) -> None:
             contract=read_contract(value["contract"]),
             inputs=np.load(folder / "inputs.npy"),
             folder=folder,
+            output_name=value["output_name"],
         )
         try:
             module = _MODULES.get(request.kind)

@@ -93,6 +93,9 @@ def write_keras(folder):
     label = keras.Input((1,), name="label")
     training = keras.Model([network.input, label], [network.output, layers.Dense(5)(label)])
     training.save(folder / "training.keras")
+    keras.Model(network.input, [layers.Dense(5, name="classes")(network.output), network.output]).save(
+        folder / "two_outputs.keras"
+    )
     old = tf_keras.Sequential(
         [
             tf_keras.layers.Conv2D(8, 3, strides=2, input_shape=(SIDE, SIDE, 3)),
@@ -242,9 +245,21 @@ def onnx_plain(**options):
 
 
 def onnx_unknown_operator():
-    """Build a network with LpPool, which is in the ONNX standard but which onnx2tf does not support."""
+    """Build a network with MaxRoiPool, which is in the ONNX standard and which no converter writes."""
     net = OnnxNetwork()
-    net.add("LpPool", [net.embed("image")], "embedding", kernel_shape=[1, 1])
+    regions = net.store("regions", np.float32([[0, 0, 0, 1, 1]]))
+    net.add("MaxRoiPool", [net.embed("image"), regions], "embedding", pooled_shape=[1, 1])
+    return net.model([1, 3, SIDE, SIDE])
+
+
+def onnx_classifier():
+    """Build a network with the class probabilities of a softmax as output."""
+    net = OnnxNetwork()
+    features = net.add("MatMul", [net.add("Flatten", [net.embed("image")], "flat"), "weight"], "features")
+    net.store("classes", np.random.default_rng(6).normal(size=(D, 5)).astype(np.float32))
+    net.store("bias", np.zeros(5, np.float32))
+    scores = net.add("Gemm", [features, "classes", "bias"], "scores")
+    net.add("Softmax", [scores], "embedding", axis=1)
     return net.model([1, 3, SIDE, SIDE])
 
 
@@ -253,6 +268,7 @@ def write_onnx(folder):
     onnx.save(onnx_gray_batch(), folder / "gray_batch2.onnx")
     onnx.save(onnx_quantized(), folder / "quantized.onnx")
     onnx.save(onnx_unknown_operator(), folder / "unknown_operator.onnx")
+    onnx.save(onnx_classifier(), folder / "classifier.onnx")
     plain = onnx_plain()
     onnx.save(onnx_plain(outputs=["pool"]), folder / "two_outputs.onnx")
     onnx.save(plain, folder / "whole.onnx")

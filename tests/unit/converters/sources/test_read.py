@@ -49,9 +49,9 @@ def signature(tflite):
     return list(Interpreter(model_content=tflite).get_input_details()[0]["shape_signature"])
 
 
-def refusal(path, contract, images):
+def refusal(path, contract, images, **options):
     with pytest.raises(SourceError) as refused:
-        read_source(path, contract=contract, inputs=images)
+        read_source(path, contract=contract, inputs=images, **options)
     message = str(refused.value)
     assert message.startswith(str(path))
     assert "Traceback" not in message
@@ -126,6 +126,28 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
     assert_true_to_source(source, images, batch)
 
 
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("two_outputs.onnx", "embedding"),
+        ("classifier.onnx", "features"),
+        ("two_outputs.keras", "dense"),
+        ("two_outputs.tflite", "output_0"),
+    ],
+)
+def test_an_output_is_chosen_by_its_name(models, contract, images, name, output):
+    source = read_source(models / name, contract=contract, inputs=images, output_name=output)
+    assert source.output_name == output
+    assert_true_to_source(source, images)
+
+
+@pytest.mark.parametrize("name", ["two_outputs.onnx", "two_outputs.tflite"])
+def test_an_output_that_does_not_exist(models, contract, images, name):
+    error, hint = refusal(models / name, contract, images, output_name="embeding")
+    assert "found 'embeding'; its outputs are" in error
+    assert "embedding" in hint or "output_0" in error
+
+
 # --- what is refused
 
 
@@ -136,7 +158,7 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
         ("softmax.tflite", "class probabilities", "up to the embedding"),
         ("map.tflite", "found a map", "up to the embedding"),
         ("scalar.tflite", "expected an embedding", "up to the embedding"),
-        ("two_outputs.tflite", "expected one output, found 2", "model of its own"),
+        ("two_outputs.tflite", "expected one output, found 2", "--output-name"),
         ("flex.tflite", "TensorFlow operators: FlexMatrixInverse", "SELECT_TF_OPS"),
         ("integer_weights.tflite", "already quantized", "float file"),
         ("constant.tflite", "the same for every image", "contract"),
@@ -146,10 +168,15 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
         (
             "two_outputs.onnx",
             "expected one output, found 2: embedding 1x16, pool 1x8x1x1",
-            "model of its own",
+            "--output-name embedding",
+        ),
+        (
+            "classifier.onnx",
+            "'embedding' is class probabilities (Softmax 'embedding')",
+            "--output-name features takes the layer before the classes",
         ),
         ("nonstandard_operator.onnx", "com.microsoft.Conv", "exporter's file"),
-        ("unknown_operator.onnx", "no TFLite form for the operators LpPool", "older opset"),
+        ("unknown_operator.onnx", "no TFLite form for MaxRoiPool 'embedding'", "--output-name"),
         ("newer.onnx", "opset 99", "older opset"),
         ("external.onnx", "'weights.bin', which is not in its folder", "one folder"),
         ("lambda.keras", "layer 'twice' is a Lambda", "SavedModel"),
