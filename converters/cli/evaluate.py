@@ -53,6 +53,13 @@ def register(commands: Any) -> None:
         parser, "1e-2,1e-3,1e-4,1e-5,1e-6; with --pairs 1e-1,1e-2,1e-3; with --write-card 1e-2,1e-3,1e-4,1e-5"
     )
     parser.add_argument(
+        "--cameras",
+        metavar="names|FILE.csv",
+        help="leave out pairs of one subject from one camera, and state rank 1, rank 5 and mean average precision, as in person"
+        " re-identification: names reads cameras from file names such as 0002_c1s1_000451_03.jpg, FILE.csv has the columns"
+        " image,camera (default: compare all images)",
+    )
+    parser.add_argument(
         "--errors",
         type=count,
         default=0,
@@ -144,7 +151,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return run_plan(arguments)
     from converters.evaluate.runner.evaluate import FPIRS, Protocol
     from converters.evaluate.runner.evaluate import evaluate as measure
-    from converters.evaluate.runner.group_lists import read_groups
+    from converters.evaluate.runner.group_lists import read_cameras, read_groups
     from converters.evaluate.runner.image_sources import ImageSources
     from converters.evaluate.runner.open_artefact import open_artefact
     from converters.evaluate.runner.workers import open_workers
@@ -177,6 +184,11 @@ def _run(arguments: argparse.Namespace) -> int:
         check_writable(arguments.file)
     data = sources.read()
     protocol = replace(protocol, pairs=data.pairs, open_set=data.open_set, open_set_name=data.open_set_name)
+    if arguments.cameras is not None:
+        protocol = replace(
+            protocol,
+            cameras=read_cameras(arguments.cameras, [sample.name for sample in data.samples.samples]),
+        )
     with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:
         evaluation = measure(artefact, data.samples, protocol, workers=workers, cache=cache_folder(arguments))
     if arguments.report is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES
 from converters.evaluate.metrics.claims import tagged_rank
+from converters.evaluate.metrics.cross_camera import Cameras, cross_camera_pairs
 from converters.evaluate.metrics.curves import (
     DEFAULT_FMRS,
     Curve,
@@ -86,6 +87,25 @@ def verify_pairs(
     listed, lost = match_pairs(pairs, embedded)
     protocol = f"pairs file {pairs.name}, SHA-256 {pairs.digest}"
     return _verify(embedded, listed, protocol, lost, fmrs, replicates != 0, confidence, accuracy=True)
+
+
+def verify_across_cameras(
+    embedded: EmbeddedSamples,
+    cameras: Cameras,
+    *,
+    fmrs: Sequence[float] = DEFAULT_FMRS,
+    replicates: int = DEFAULT_REPLICATES,
+    confidence: float = 0.95,
+) -> VerificationEvidence:
+    """Compare every image with every other, except two images of one subject from one camera.
+
+    Raises:
+        InputError: An image has no camera, there are too many pairs, or a value is outside its range.
+    """
+    listed = cross_camera_pairs(embedded, cameras)
+    protocol = f"pairs across cameras, {cameras.source}"
+    none_lost = AcquisitionEvidence(0, 0, ())
+    return _verify(embedded, listed, protocol, none_lost, fmrs, replicates != 0, confidence)
 
 
 def operating_points(

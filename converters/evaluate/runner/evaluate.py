@@ -11,6 +11,12 @@ from converters.data.alignment_check import alignment_note, look_at, zoo_detecto
 from converters.data.samples import SampleSet
 from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES, MAX_REPLICATES
 from converters.evaluate.metrics.covariates import Covariates
+from converters.evaluate.metrics.cross_camera import (
+    Cameras,
+    CrossCameraEvidence,
+    cross_camera_pairs,
+    search_across_cameras,
+)
 from converters.evaluate.metrics.curves import check_rate
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import Evidence, Unsupported
@@ -19,7 +25,7 @@ from converters.evaluate.metrics.probability import DEFAULT_PRIOR, check_prior
 from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence, measure_probability
 from converters.evaluate.metrics.protocols import OpenSetList, PairsList, match_pairs
 from converters.evaluate.metrics.subject_scores import Comparisons
-from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs
+from converters.evaluate.metrics.verification import verify_across_cameras, verify_all_pairs, verify_pairs
 from converters.evaluate.metrics.verification_evidence import VerificationEvidence
 from converters.evaluate.runner.alike_subjects import alike_note
 from converters.evaluate.runner.embedding_run import embed_with
@@ -66,6 +72,7 @@ class Evaluation:
         errors: None if not requested, `Unsupported` if no threshold can be stated.
         groups: Error rates by group; None if not requested.
         notes: Remarks for the reader, one line each.
+        cameras: Searches across cameras; None if no cameras were given.
     """
 
     artefact: ArtefactIdentity
@@ -75,6 +82,7 @@ class Evaluation:
     errors: ErrorAnalysis | Unsupported | None = None
     notes: tuple[str, ...] = ()
     groups: GroupsEvidence | None = None
+    cameras: CrossCameraEvidence | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole evidence as JSON values, without NaN, times and paths."""
@@ -87,6 +95,7 @@ class Evaluation:
             "errors": _dict(self.errors),
             "groups": _dict(self.groups),
             "notes": list(self.notes),
+            "cameras": None if self.cameras is None else self.cameras.to_json(),
         }
 
     def names_shown(self) -> tuple[str, ...]:
@@ -109,6 +118,8 @@ class Evaluation:
         ]
         counted = generalized_lines(self.verification)
         lines += ["", *counted] if counted else []
+        if self.cameras is not None:
+            lines += ["", *wrapped(self.cameras.line())]
         if self.identification is not None:
             lines += ["", *identification_lines(self.identification)]
         if self.probability is not None:
@@ -126,6 +137,7 @@ class Protocol:
 
     Args:
         pairs: Comparisons of a pairs file; None compares every image with every other.
+        cameras: The camera of each image, to leave out pairs of one subject from one camera; None compares them too.
         fmrs: FMRs of the operating points, each above 0 and under 1; empty for the defaults.
         open_set: Enrolled samples and probes for 1:N; None omits 1:N.
         open_set_name: Origin of the open-set list, one line.
@@ -152,9 +164,15 @@ class Protocol:
     replicates: int = DEFAULT_REPLICATES
     seed: int = 0
     prior: float = DEFAULT_PRIOR
+    cameras: Cameras | None = None
 
     def __post_init__(self) -> None:
         check_prior(self.prior)
+        if self.pairs is not None and self.cameras is not None:
+            raise InputError(
+                "expected a pairs file or cameras, found both",
+                hint="a pairs file lists its comparisons itself",
+            )
         for rate in self.fmrs:
             check_rate(rate)
         for rate in self.fpirs:
@@ -204,7 +222,8 @@ def evaluate(
     with stages("compare"):
         verification = verify(embedded, protocol)
         identification = None if protocol.open_set is None else identify(embedded, protocol)
-        comparisons = comparisons_of(embedded, protocol.pairs)
+        comparisons = comparisons_of(embedded, protocol.pairs, protocol.cameras)
+        across = None if protocol.cameras is None else search_across_cameras(embedded, protocol.cameras)
         probability = _probability(comparisons, embedded, protocol.prior)
     groups: GroupsEvidence | None = None
     if protocol.groups is not None:
@@ -221,7 +240,9 @@ def evaluate(
         errors = analyse_errors(embedded.names, comparisons, measures, worst=protocol.errors)
     alike = alike_note(comparisons, embedded.subjects)
     notes = (*notes_of(samples, artefact.card), *([alike] if alike else []))
-    return Evaluation(identity_of(artefact), verification, identification, probability, errors, notes, groups)
+    return Evaluation(
+        identity_of(artefact), verification, identification, probability, errors, notes, groups, across
+    )
 
 
 def notes_of(samples: SampleSet, card: ModelCard) -> tuple[str, ...]:
@@ -237,12 +258,16 @@ def notes_of(samples: SampleSet, card: ModelCard) -> tuple[str, ...]:
     return tuple(filter(None, notes))
 
 
-def comparisons_of(embedded: EmbeddedSamples, pairs: PairsList | None) -> Comparisons:
-    """Select the comparisons of a pairs file, or of every image with every other.
+def comparisons_of(
+    embedded: EmbeddedSamples, pairs: PairsList | None, cameras: Cameras | None = None
+) -> Comparisons:
+    """Select the comparisons of a pairs file, those across cameras, or those of every image with every other.
 
     Raises:
         InputError: Nothing can be compared.
     """
+    if cameras is not None:
+        return cross_camera_pairs(embedded, cameras)
     return embedded.all_pairs() if pairs is None else match_pairs(pairs, embedded)[0]
 
 
@@ -283,6 +308,8 @@ def verify(embedded: EmbeddedSamples, protocol: Protocol) -> VerificationEvidenc
     """
     _check_both_kinds(embedded, protocol.pairs)
     fmrs, replicates, seed = protocol.target_fmrs, protocol.replicates, protocol.seed
+    if protocol.cameras is not None:
+        return verify_across_cameras(embedded, protocol.cameras, fmrs=fmrs, replicates=replicates)
     if protocol.pairs is None:
         return verify_all_pairs(embedded, fmrs=fmrs, replicates=replicates, seed=seed)
     return verify_pairs(embedded, protocol.pairs, fmrs=fmrs, replicates=replicates, seed=seed)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from converters.evaluate.metrics.cosines import MAX_IMAGES
 from converters.evaluate.metrics.covariates import MAX_COVARIATES, Covariates
+from converters.evaluate.metrics.cross_camera import Cameras
 from edge_sdk.errors import InputError
 
 MAX_BYTES = 64 * 2**20
@@ -48,6 +50,15 @@ def read_groups(path: str | Path) -> Covariates:
         raise InputError(
             f"expected comma-separated values in {file}, found text that is not: {error}"
         ) from error
+
+
+def read_cameras(source: str, names: Sequence[str]) -> Cameras:
+    """Read the camera of each image: from its file name if the source is ``names``, otherwise from a CSV file.
+
+    Raises:
+        InputError: A file name has no camera, or the file cannot be read or has no columns image and camera.
+    """
+    return Cameras.of_names(names) if source == "names" else Cameras.of_covariates(read_groups(source))
 
 
 def _parse(name: str, digest: str, text: str) -> Covariates:
