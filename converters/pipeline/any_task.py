@@ -42,14 +42,15 @@ from converters.targets.check import (
     check_float_network,
     raise_if_refused,
 )
+from converters.targets.mobile.target import one_input_one_output
 from converters.targets.operator_table import parse_for_rules
 from converters.targets.rule import Rule, name_of
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.network_card import OTHER_TASK, NetworkCard
 
 _WEIGHT_SHARE = 0.5
-#: Rules about the output of an embedding network.
-_RULES_OF_EMBEDDINGS = ("image-in-embedding-out",)
+#: Rules that allow only the one output of an embedding network.
+_RULES_OF_EMBEDDINGS = (name_of(one_input_one_output),)
 
 
 def convert_any_task(options: ConversionOptions) -> AuxiliaryReport:
