@@ -10,7 +10,7 @@ from converters.data.tensor_values import Activations
 from converters.errors import ConversionError
 from converters.graph.network import Network
 from converters.quantize.statistics import ChannelStatistics, TensorRange
-from edge_sdk.model.array_contract import AnyContract
+from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.types import Float64Array, SampleArray
 
 METHODS = ("min_max", "mse")
@@ -31,7 +31,7 @@ def find_ranges(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TensorRange]:
-    """Find the range of every activation; the range of the input comes from the contract.
+    """Find the range of every activation; that of an image input comes from the contract, that of an array from the samples.
 
     Args:
         network: The float reference.
@@ -48,7 +48,7 @@ def find_ranges(
         raise ConversionError(
             f"recipe: expected the method for ranges to be one of {', '.join(METHODS)}, found {method!r}"
         )
-    ranges = _min_max_ranges(network, contract, statistics)
+    ranges = _min_max_ranges(network, contract, statistics, pixels)
     if method == "min_max":
         return ranges
     step = max(1, len(pixels) // HISTOGRAM_IMAGES)
@@ -57,12 +57,22 @@ def find_ranges(
 
 
 def _min_max_ranges(
-    network: Network, contract: AnyContract, statistics: Mapping[str, ChannelStatistics]
+    network: Network,
+    contract: AnyContract,
+    statistics: Mapping[str, ChannelStatistics],
+    pixels: SampleArray,
 ) -> dict[str, TensorRange]:
-    """Return the range from minimum to maximum of every activation; that of the input comes from the contract."""
+    """Return the range from minimum to maximum of every activation.
+
+    Pixels use their whole range, so that the contract gives the range of an image input. A contract of arrays may be much
+    wider than the samples.
+    """
     graph = network.graph
     ranges = {name: channels.range for name, channels in statistics.items()}
-    return {graph.name(graph.inputs[0]): TensorRange(*contract.real_range), **ranges}
+    ends = contract.real_range
+    if isinstance(contract, ArrayContract) and len(pixels):
+        ends = float(pixels.min()), float(pixels.max())
+    return {graph.name(graph.inputs[0]): TensorRange(*ends), **ranges}
 
 
 def find_least_error_range(full: TensorRange, counts: Float64Array) -> TensorRange:
