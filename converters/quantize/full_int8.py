@@ -7,8 +7,9 @@ int32. Activations are affine int8 with a scale per tensor. This follows LiteRT'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from converters.errors import ConversionError
 from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
+from converters.quantize.int16_islands import VERSIONS, insert_conversions
 from converters.quantize.statistics import TensorRange
 from edge_sdk.types import Float64Array
 
-_LOW, _HIGH = -128, 127
+_LOW, _HIGH, _HIGH_16 = -128, 127, 32767
 # The bias plus the sum of products must fit in 32 bits.
 _LARGEST_BIAS = 1 << 30
 # Kernels store the ratio of product scale and output scale as a mantissa and a shift of at most 31 bits.
@@ -29,10 +31,11 @@ _SMALLEST_RATIO = 2.0**-30
 
 @dataclass(frozen=True)
 class Affine:
-    """Affine int8 codes q of real values: real = scale * (q - zero_point), q in -128..127."""
+    """Affine integer codes q of real values: real = scale * (q - zero_point), with 8 or 16 bits."""
 
     scale: float
     zero_point: int
+    bits: int = 8
 
     @classmethod
     def of(cls, ends: TensorRange) -> Affine:
@@ -43,9 +46,17 @@ class Affine:
         scale = float(np.float32((high - low) / (_HIGH - _LOW)))
         return cls(scale, int(np.clip(round(_LOW - low / scale), _LOW, _HIGH)))
 
-    def round(self, values: NDArray[np.float32]) -> NDArray[np.int8]:
+    @classmethod
+    def wide(cls, ends: TensorRange) -> Affine:
+        """Choose the int16 codes for a range: symmetric, as the 16-bit kernels require."""
+        largest = max(abs(ends.low), abs(ends.high))
+        return cls(float(np.float32(largest / _HIGH_16)) if largest else 1.0, 0, 16)
+
+    def round(self, values: NDArray[np.float32]) -> NDArray[np.int8] | NDArray[np.int16]:
         """Quantize real values."""
         codes = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
+        if self.bits == 16:
+            return codes.clip(-_HIGH_16, _HIGH_16).astype(np.int16)
         return codes.clip(_LOW, _HIGH).astype(np.int8)
 
 
@@ -93,12 +104,20 @@ _DATA_OPERAND = {"SPLIT": 1}
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "FULLY_CONNECTED": 0}
 
 
-def quantize_full_int8(network: Network, ranges: Mapping[str, TensorRange]) -> Network:
+def quantize_full_int8(
+    network: Network,
+    ranges: Mapping[str, TensorRange],
+    *,
+    int16: Collection[str] = (),
+    fold_clips: bool = False,
+) -> Network:
     """Quantize every tensor of a float network to integers.
 
     Args:
         network: A canonical float network.
         ranges: Range of every activation by tensor name, including the input.
+        int16: Names of the output tensors of operators with 16-bit activations.
+        fold_clips: True to remove a MINIMUM or MAXIMUM with a constant if the operand's codes end at the constant.
 
     Returns:
         The int8 network. Tensors keep their names; input, activations and embedding are int8.
@@ -108,9 +127,11 @@ def quantize_full_int8(network: Network, ranges: Mapping[str, TensorRange]) -> N
     """
     graph = network.edit()
     _check_forms(graph)
-    quantizer = _Quantizer(graph, ranges)
+    quantizer = _Quantizer(graph, ranges, insert_conversions(graph, int16))
     for operator in list(graph.operators):
         quantizer.quantize(operator)
+    if fold_clips:
+        quantizer.fold_clips()
     quantizer.write_codes()
     graph.prune()
     return Network.of(graph)
@@ -136,8 +157,8 @@ def _check_forms(graph: Graph) -> None:
 class _Quantizer:
     """Quantizes the operators of a network in execution order."""
 
-    def __init__(self, graph: Graph, ranges: Mapping[str, TensorRange]) -> None:
-        self.graph, self.ranges = graph, ranges
+    def __init__(self, graph: Graph, ranges: Mapping[str, TensorRange], wide: Collection[int] = ()) -> None:
+        self.graph, self.ranges, self.wide = graph, ranges, wide
         self.codes: dict[int, Affine] = {}
         self.producers = {i: op for op in graph.operators for i in indices(op.outputs)}
         self.readers: dict[int, int] = {}
@@ -150,6 +171,9 @@ class _Quantizer:
     def quantize(self, operator: schema.OperatorT) -> None:
         """Choose the codes of an operator's outputs and quantize its constants."""
         name, outputs = self.graph.op_name(operator), indices(operator.outputs)
+        if name == "QUANTIZE":  # the source has no such operator: it is a conversion of an int16 island
+            self.codes[outputs[0]] = self._of_range(outputs[0], indices(operator.inputs)[0])
+            return
         form = _FORMS[name]
         if form.scales == "operand":
             operand = indices(operator.inputs)[_DATA_OPERAND.get(name, 0)]
@@ -164,20 +188,36 @@ class _Quantizer:
             self._constants(operator, self.codes[outputs[0]] if form.scales == "shared" else None)
         self._set_version(operator, name, form.version)
 
+    def fold_clips(self) -> None:
+        """Remove clips that change no code: the operator before them, which no other operator reads, saturates there."""
+        graph = self.graph
+        for operator in list(graph.operators):
+            end = {"MINIMUM": _HIGH, "MAXIMUM": _LOW}.get(graph.op_name(operator))
+            computed = [i for i in indices(operator.inputs) if graph.constant(i) is None]
+            constants = [value for i in indices(operator.inputs) if (value := graph.constant(i)) is not None]
+            if end is None or len(computed) != 1 or len(constants) != 1 or (constants[0] != end).any():
+                continue
+            source, output = computed[0], indices(operator.outputs)[0]
+            producer = graph.producer(source)
+            alone = len(graph.consumers(source)) == 1 and source not in graph.outputs
+            if producer is not None and alone and self.codes[source] == self.codes[output]:
+                producer.outputs = [output if i == source else i for i in indices(producer.outputs)]
+                graph.operators.remove(operator)
+
     def write_codes(self) -> None:
         """Write the codes of every activation into the graph; call it last, because later operators may change them."""
         for index, codes in self.codes.items():
             tensor = self.graph.tensors[index]
-            tensor.type = schema.TensorType.INT8
+            tensor.type = schema.TensorType.INT8 if codes.bits == 8 else schema.TensorType.INT16
             tensor.quantization = _parameters([codes.scale], [codes.zero_point])
 
-    def _of_range(self, index: int) -> Affine:
-        name = self.graph.name(index)
+    def _of_range(self, index: int, source: int | None = None) -> Affine:
+        name = self.graph.name(index if source is None else source)
         if name not in self.ranges:
             raise ConversionError(
                 f"full int8: expected a range for every activation, found none for {name!r}"
             )
-        return Affine.of(self.ranges[name])
+        return (Affine.wide if index in self.wide else Affine.of)(self.ranges[name])
 
     def _share(self, operator: schema.OperatorT, codes: Affine) -> None:
         """Give every computed operand the output's codes: change its producer if possible, otherwise add a QUANTIZE."""
@@ -214,7 +254,8 @@ class _Quantizer:
             value = self.graph.constant(index)
             if value is None or value.dtype != np.float32:
                 continue
-            chosen = codes or Affine.of(TensorRange(float(value.min()), float(value.max())))
+            ends = TensorRange(float(value.min()), float(value.max()))
+            chosen = codes or (Affine.wide if indices(operator.outputs)[0] in self.wide else Affine.of)(ends)
             operands[position] = self._constant(
                 index, chosen.round(value), [chosen.scale], [chosen.zero_point]
             )
@@ -240,19 +281,18 @@ class _Quantizer:
         codes = np.rint(weights / scales.reshape(shape)).clip(-_HIGH, _HIGH).astype(np.int8)
         steps = scales * source.scale
         name = graph.name(indices(operator.outputs)[0])
-        bias_index = (
-            operands[2] if bias is not None else graph.add_tensor(f"{name}/bias", (channels,), np.int32)
-        )
+        dtype = np.dtype(np.int32 if source.bits == 8 else np.int64)
+        bias_index = operands[2] if bias is not None else graph.add_tensor(f"{name}/bias", (channels,), dtype)
         operator.inputs = [
             operands[0],
             self._constant(operands[1], codes, scales, np.zeros(channels, np.int64), axis),
             self._constant(
-                bias_index, np.rint(real / steps).astype(np.int32), steps, np.zeros(channels, np.int64)
+                bias_index, np.rint(real / steps).astype(dtype), steps, np.zeros(channels, np.int64)
             ),
         ]
 
     def _constant(
-        self, index: int, value: NDArray[np.int8], scales: object, zero_points: object, axis: int = 0
+        self, index: int, value: NDArray[Any], scales: object, zero_points: object, axis: int = 0
     ) -> int:
         """Add an int8 constant for this operator only, because other operators may quantize the float constant differently."""
         graph = self.graph
@@ -263,6 +303,11 @@ class _Quantizer:
     def _set_version(self, operator: schema.OperatorT, name: str, version: int) -> None:
         """Set the operator version that the int8 form requires."""
         options = operator.builtinOptions
+        if indices(operator.outputs)[0] in self.wide:
+            if name == "ADD":
+                options.potScaleInt16 = False
+            self.graph.set_version(operator, VERSIONS[name])
+            return
         if name == "FULLY_CONNECTED" and options.keepNumDims:
             version = 5
         if name == "CONV_2D":

@@ -13,7 +13,7 @@ from converters.graph.float_islands import find_float_islands
 from converters.graph.graph import Graph
 from converters.graph.network import Network
 from converters.graph.rewrites.bound_prelu_slopes import bound_slopes
-from converters.graph.rewrites.decompose import DECOMPOSABLE, Summand, decompose
+from converters.graph.rewrites.decompose import DECOMPOSABLE, Increasing, Summand, decompose
 from converters.graph.rewrites.equalize import Group, apply_scales, equalize, find_groups
 from converters.quantize.ai_edge_quantizer import quantize_static
 from converters.quantize.bias_correction import apply_corrections, correct_biases
@@ -140,7 +140,8 @@ def _activations(reference: Network) -> list[str]:
 
 def _quantize(reference: Network, recipe: Recipe, ranges: Mapping[str, TensorRange]) -> Network:
     if recipe.quantizer == "integer":
-        return quantize_full_int8(reference, ranges)
+        fold_clips = "MINIMUM" in recipe.decomposed
+        return quantize_full_int8(reference, ranges, int16=recipe.int16, fold_clips=fold_clips)
     keep_float = {*recipe.keep_float, *find_float_islands(reference.graph, recipe.float_operators)}
     return quantize_static(reference, ranges, float_operators=recipe.float_operators, keep_float=keep_float)
 
@@ -155,6 +156,10 @@ def _check(graph: Graph, recipe: Recipe) -> None:
         raise ConversionError(
             f"recipe {recipe.name}: expected no operators in float with the quantizer 'integer', found"
             f" {[*recipe.float_operators, *recipe.keep_float][0]!r}"
+        )
+    if recipe.int16 and recipe.quantizer != "integer":
+        raise ConversionError(
+            f"recipe {recipe.name}: expected ``int16`` with the quantizer 'integer' only, found {recipe.quantizer!r}"
         )
     unknown_kinds = sorted(set(recipe.decomposed) - set(DECOMPOSABLE))
     if unknown_kinds:
@@ -213,8 +218,8 @@ def build_float_reference(
         for group, scale in zip(groups, divisors, strict=True):
             scales[graph.name(group.tensors[0])] = scale
             after.update(_scaled(graph, dict.fromkeys(group.tensors, scale), after))
-    for name, summand in decompose(graph, recipe.decomposed).items():
-        after[name] = _summand_statistics(summand, after)
+    for name, added in decompose(graph, recipe.decomposed).items():
+        after[name] = _added_statistics(added, after)
     graph.prune()
     return FloatReference(Network.of(graph), after, scales, ", ".join(effects))
 
@@ -277,6 +282,19 @@ def _magnitudes(
         for i in group.tensors
         for channels in [statistics[graph.name(i)]]
     }
+
+
+def _added_statistics(
+    added: Summand | Increasing, statistics: Mapping[str, ChannelStatistics]
+) -> ChannelStatistics:
+    """Return the statistics of a tensor that a decomposition added; of an increasing function the mean is approximate."""
+    if isinstance(added, Summand):
+        return _summand_statistics(added, statistics)
+    x = statistics[added.source]
+    low, high = x.low, x.high
+    if added.even:
+        low, high = np.maximum(np.maximum(low, -high), 0.0), np.maximum(-low, high)
+    return ChannelStatistics(added.of(low), added.of(high), added.of(x.mean))
 
 
 def _summand_statistics(summand: Summand, statistics: Mapping[str, ChannelStatistics]) -> ChannelStatistics:

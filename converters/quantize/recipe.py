@@ -21,7 +21,7 @@ _KEYS = {
     "distillation_seed": "recovery_seed",
     "distilled_sha256": "recovered_sha256",
 }
-_NEWER = {"scale_clips"}
+_NEWER = {"scale_clips", "int16_operators", "int16"}
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 RANGES = ("", "min_max", "mse")
 EQUALIZE = ("", "depthwise", "all")
@@ -56,6 +56,8 @@ class Recipe:
             resulting operators faster; the network computes the same function.
         scale_clips: True to equalize groups that contain clips such as ReLU6 too; the network then computes the same function
             on the calibration images, and clips a channel at its largest calibrated value elsewhere.
+        int16_operators: Kinds of operators that the target also runs with 16-bit activations and 8-bit weights.
+        int16: Names of the output tensors of operators that run so; with the quantizer ``integer`` only.
         leaky: Names of the output tensors of PReLUs to replace by LeakyReLUs. This changes the function, so it requires
             distillation.
         distillation_steps: Number of distillation steps, 0 for no distillation.
@@ -77,6 +79,8 @@ class Recipe:
     bound_slopes: bool = False
     decomposed: tuple[str, ...] = ()
     scale_clips: bool = False
+    int16_operators: tuple[str, ...] = ()
+    int16: tuple[str, ...] = ()
     leaky: tuple[str, ...] = ()
     distillation_steps: int = 0
     distillation_seed: int = 0
@@ -123,6 +127,8 @@ class Recipe:
                 bound_slopes=read("bound_slopes", truth, False),
                 decomposed=read("spelled", _operators, ()),
                 scale_clips=read("scale_clips", truth, False),
+                int16_operators=read("int16_operators", _operators, ()),
+                int16=read("int16", texts, ()),
                 leaky=read("leaky", texts, ()),
                 distillation_steps=read("recovery_steps", _count, 0),
                 distillation_seed=read("recovery_seed", _count, 0),

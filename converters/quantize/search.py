@@ -21,6 +21,7 @@ from converters.progress import stage
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate, standard_error
 from converters.quantize.float_measurements import FloatMeasurements
 from converters.quantize.int8 import FloatReference, QuantizedNetwork, build_float_reference, quantize_int8
+from converters.quantize.int16_islands import candidates
 from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
 from converters.quantize.statistics import ChannelStatistics, TensorRange
@@ -60,6 +61,8 @@ _SENSITIVE_COUNTS = (1, 2, 4, 6, 8, 12, 16)
 #: Largest share of the multiplications that a recipe may leave in float; above it a float16 network is better.
 _LARGEST_FLOAT_SHARE = 0.3
 _SENSITIVITY_IMAGES = 24
+#: Islands with 16-bit activations: number of islands to measure, and numbers of the best ones to test together.
+_MEASURED_ISLANDS, _ISLAND_COUNTS = 12, (1, 2, 4)
 #: Difference between two times that may be measurement noise, as a share of the float network's time.
 _TIME_NOISE = 0.03
 
@@ -318,6 +321,7 @@ def _find(state: _Search, start: Recipe) -> None:
         for what, change in reversed(_CORRECT):
             if state.trial(replace(state.recipe, **change), what):
                 return
+        _test_int16(state)
         return
     inside = [op for op in state.graph.operators if indices(op.outputs)[0] not in state.graph.outputs]
     named = [(state.graph.op_name(op), state.graph.name(indices(op.outputs)[0])) for op in inside]
@@ -345,6 +349,25 @@ def _test_in_float(state: _Search, names: Sequence[str], what: str) -> bool:
     return state.trial(replace(state.recipe, keep_float=keep), what)
 
 
+def _test_int16(state: _Search) -> None:
+    """Test recipes that run one or more islands of operators with 16-bit activations, the most useful islands first."""
+    reference, recipe = state.reference(state.recipe), state.recipe
+    islands = candidates(
+        reference.network.graph, reference.statistics, recipe.int16_operators, _MEASURED_ISLANDS
+    )
+    gains: dict[tuple[str, ...], float] = {}
+    with stage("measure the gain of 16-bit activations") as progress:
+        for island in islands:
+            gains[island] = _quick_cosine(state, replace(recipe, int16=island))
+            progress(len(gains), len(islands))
+    ordered = sorted(islands, key=lambda island: -gains[island])
+    for count in _ISLAND_COUNTS[: len(islands)]:
+        names = {name for island in ordered[:count] for name in island}
+        what = f"run {len(names)} operators with 16-bit activations"
+        if state.trial(replace(recipe, int16=tuple(sorted(names))), what):
+            return
+
+
 def _test_most_sensitive(state: _Search) -> None:
     """Test recipes with an increasing number of the most sensitive operators in float."""
     ordered = _measure_sensitivity(state)
@@ -362,19 +385,19 @@ def _measure_sensitivity(state: _Search) -> list[str]:
     names = [graph.name(indices(op.outputs)[0]) for op in graph.operators if graph.op_name(op) in _COUNTED]
     outputs = {graph.name(index) for index in graph.outputs}  # the outputs must stay int8
     names = [name for name in names if name not in base.keep_float and name not in outputs]
-    without = _quick_cosine(state, base, ())
+    without = _quick_cosine(state, base)
     gains: dict[str, float] = {}
     with stage("measure the sensitivity of every operator") as progress:
         for position, name in enumerate(names):
-            gains[name] = _quick_cosine(state, base, (name,)) - without
+            keep = tuple(sorted({*base.keep_float, name}))
+            gains[name] = _quick_cosine(state, replace(base, keep_float=keep)) - without
             progress(position + 1, len(names))
     ordered = sorted(names, key=lambda name: -gains[name])
     state.sensitive = tuple((name, gains[name]) for name in ordered)
     return ordered
 
 
-def _quick_cosine(state: _Search, base: Recipe, names: Sequence[str]) -> float:
+def _quick_cosine(state: _Search, recipe: Recipe) -> float:
     """Return the mean cosine on a few images of a network without bias correction, which would be slow."""
-    keep = tuple(sorted({*base.keep_float, *names}))
-    quantized = state.build(replace(base, bias_correction=False, keep_float=keep))
+    quantized = state.build(replace(recipe, bias_correction=False))
     return float(state.cosines(quantized.network, count=_SENSITIVITY_IMAGES).mean())

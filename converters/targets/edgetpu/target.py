@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.graph.attach_card import with_compiled_card
 from converters.graph.graph import Graph
 from converters.graph.network import Network
+from converters.graph.rewrites.decompose import DECOMPOSABLE
 from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
 from converters.targets.base import ArtefactFile, FinishResult, ReportTable, Target
 from converters.targets.edgetpu import compiler
@@ -32,7 +33,7 @@ from converters.targets.shared_rules import no_custom_operators, no_variables, s
 
 _RELU = "train with RELU, RELU6 or PRELU instead"
 _ADVICE = {
-    "HARD_SWISH": _RELU, "GELU": _RELU, "ELU": _RELU, "LEAKY_RELU": "convert with edge-convert, which decomposes it into MUL and ADD",
+    **dict.fromkeys(("HARD_SWISH", "GELU", "LEAKY_RELU"), "convert with edge-convert, which decomposes it"), "ELU": _RELU,
     "DEQUANTIZE": "convert to full int8, without float operators in between",
     "DIV": "multiply by the reciprocal",
 }  # fmt: skip
@@ -138,8 +139,8 @@ def not_compiled(graph: Graph) -> Iterator[RuleFinding]:
 def an_int8_form(graph: Graph) -> Iterator[RuleFinding]:
     """Every operator has a kind that the Edge TPU supports after conversion to full int8."""
     yield from _unsupported(
-        # The recipe full_int8 decomposes LEAKY_RELU into MUL and ADD.
-        Counter(name for op in graph.operators if (name := graph.op_name(op)) != "LEAKY_RELU")
+        # The recipe full_int8 decomposes some kinds, such as LEAKY_RELU into MUL and ADD.
+        Counter(name for op in graph.operators if (name := graph.op_name(op)) not in DECOMPOSABLE)
     )
 
 

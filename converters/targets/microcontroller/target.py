@@ -10,7 +10,7 @@ import numpy as np
 
 from converters.analyze.golden_vectors import choose_most_different
 from converters.errors import TargetError
-from converters.graph.graph import Graph
+from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
 from converters.targets.base import ArtefactFile, FinishResult, ReportTable, Target
 from converters.targets.microcontroller import c_source, interpreter
@@ -29,10 +29,10 @@ _SEEDS = range(1, 17)
 _GOLDEN_COUNT = 3
 _RUNS = "runs-in-tflite-micro"
 _AS_REFERENCE = "as-the-reference-kernels"
+#: Kinds in a float network that conversion replaces by other operators.
+_DECOMPOSED = ("GELU", "RELU_N1_TO_1", "RELU_0_TO_1")
 _ADVICE = {
-    "GELU": "train with RELU6 or HARD_SWISH instead",
-    "RELU_N1_TO_1": "train with RELU6 instead",
-    "RELU_0_TO_1": "train with RELU6 instead",
+    **dict.fromkeys(_DECOMPOSED, "convert the float model with edge-convert, which decomposes it"),
     "POW": "multiply the tensor by itself",
     "TILE": "repeat the tensor with CONCATENATION",
     "SELECT": "export the model again with SELECT_V2, which replaces SELECT",
@@ -42,7 +42,12 @@ _OTHER_LAYER = "train with another layer; docs/reference/targets.md lists the su
 
 def operators_tflite_micro_has(graph: Graph) -> Iterator[RuleFinding]:
     """Every operator is supported by tflite-micro."""
-    missing = Counter(name for op in graph.operators if (name := graph.op_name(op)) not in RESOLVER_METHODS)
+    missing = Counter(
+        name
+        for op in graph.operators
+        if (name := graph.op_name(op)) not in RESOLVER_METHODS
+        and not (name in _DECOMPOSED and graph.dtype_name(indices(op.outputs)[0]) == "float32")
+    )
     for name, count in missing.items():
         if not name.startswith("'"):  # reported by no-custom-operators
             yield RuleFinding(

@@ -251,7 +251,7 @@ BAD: dict[str, Bad] = {
     "edgetpu: operators behind an unmapped one": Bad("edgetpu", "nothing-on-the-cpu", "2 of 4 operators", of(leaky(0.3), head=True)),
     "edgetpu: float at the edge": Bad("edgetpu", "integers-at-the-edge", "2 conversions", float_edges),
     "edgetpu: more than 8 MB": Bad("edgetpu", "parameters-on-chip", "9.5 MB of parameters", of(heavy)),
-    "edgetpu: hard swish, to be converted": Bad("edgetpu", "an-int8-form", "1 HARD_SWISH", named("hard_swish", np.float32), finished=False),
+    "edgetpu: ELU, to be converted": Bad("edgetpu", "an-int8-form", "1 ELU", named("elu", np.float32), finished=False),
     # A phone
     "mobile: L2 norm": Bad("mobile", "gpu-takes-it", "1 L2_NORMALIZATION", named("l2 normalization", np.float32)),
     "mobile: five dimensions": Bad("mobile", "gpu-takes-it", "[1, 2, 8, 16, 8]", of(five_dimensional, np.float32)),

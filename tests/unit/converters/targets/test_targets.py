@@ -43,7 +43,7 @@ def request(tmp_path: Path, images: Path, network: Network, *targets: str) -> Co
 
 def swished() -> Network:
     net = NetworkBuilder()
-    return net.finish(net.embedding(net.unary("HARD_SWISH", net.conv(net.input, 8))))
+    return net.finish(net.embedding(net.unary("ELU", net.conv(net.input, 8))))
 
 
 def flatbuffer(path: Path) -> Network:
@@ -125,7 +125,7 @@ def test_a_refused_network_is_said_before_the_long_work(
     )
     message = capsys.readouterr().err
     assert code == 1
-    assert "edgetpu: float network breaks the rule an-int8-form: 1 HARD_SWISH" in message
+    assert "edgetpu: float network breaks the rule an-int8-form: 1 ELU" in message
     assert "hint: train with RELU" in message and "--allow an-int8-form" in message
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert "swished.cpu_int8.tflite" in written and not any("edgetpu" in name for name in written)
