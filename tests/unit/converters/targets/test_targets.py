@@ -41,9 +41,9 @@ def request(tmp_path: Path, images: Path, network: Network, *targets: str) -> Co
     return ConversionOptions(source, CONTRACT, images, tmp_path / "out", targets=targets)
 
 
-def swished() -> Network:
+def absolute() -> Network:
     net = NetworkBuilder()
-    return net.finish(net.embedding(net.unary("ELU", net.conv(net.input, 8))))
+    return net.finish(net.embedding(net.unary("ABS", net.conv(net.input, 8))))
 
 
 def flatbuffer(path: Path) -> Network:
@@ -106,8 +106,8 @@ def test_one_target_makes_what_it_makes_beside_others(tmp_path: Path, images: Pa
 def test_a_refused_network_is_said_before_the_long_work(
     tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = tmp_path / "swished.tflite"
-    source.write_bytes(swished().data)
+    source = tmp_path / "absolute.tflite"
+    source.write_bytes(absolute().data)
     arguments = [
         "--size",
         "16x16",
@@ -125,14 +125,14 @@ def test_a_refused_network_is_said_before_the_long_work(
     )
     message = capsys.readouterr().err
     assert code == 1
-    assert "edgetpu: float network breaks the rule an-int8-form: 1 ELU" in message
+    assert "edgetpu: float network breaks the rule an-int8-form: 1 ABS" in message
     assert "hint: train with RELU" in message and "--allow an-int8-form" in message
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert "swished.cpu_int8.tflite" in written and not any("edgetpu" in name for name in written)
+    assert "absolute.cpu_int8.tflite" in written and not any("edgetpu" in name for name in written)
 
 
 def test_an_allowed_refusal_stays_in_the_report(tmp_path: Path, images: Path) -> None:
-    options = request(tmp_path, images, swished(), "edgetpu")
+    options = request(tmp_path, images, absolute(), "edgetpu")
     with pytest.raises(TargetError):
         convert(options)
     rules = ("an-int8-form", "operators-it-has", "nothing-on-the-cpu")
