@@ -126,7 +126,7 @@ def test_a_refused_network_is_said_before_the_long_work(
     message = capsys.readouterr().err
     assert code == 1
     assert "edgetpu: float network breaks the rule an-int8-form: 1 ABS" in message
-    assert "hint: train with RELU" in message and "--allow an-int8-form" in message
+    assert "hint: replace the layer" in message and "--allow an-int8-form" in message
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert "absolute.cpu_int8.tflite" in written and not any("edgetpu" in name for name in written)
 
