@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from converters.pipeline.options import (
         ConversionOptions,
         Distillation,
+        DrawnCalibration,
         ErrorRateLimit,
         Plain,
         Replay,
@@ -22,6 +23,7 @@ __all__ = [
     "ConversionOptions",
     "CosineBudget",
     "Distillation",
+    "DrawnCalibration",
     "ErrorRateLimit",
     "Plain",
     "Replay",

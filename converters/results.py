@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from converters.analyze.calibration_check import CalibrationCheck
 from converters.analyze.collapse import CollapseCheck
 from converters.analyze.contract import ContractCheck
 from converters.analyze.gates import Gate
@@ -80,7 +81,7 @@ class ArtefactResult:
         goal: Budget by which it is judged, as text; empty if there is none.
         met: False if the file misses this budget.
         basis: Images of the cosines: ``images`` for those of this conversion, ``recorded`` for those of the conversion
-            that recorded the replayed recipe, ``generated`` for generated inputs.
+            that recorded the replayed recipe, ``generated`` for generated inputs, ``drawn`` for drawn pictures.
         held_out: True if calibration did not use the images of the cosines.
         noise: Noise of the scores of these images; None for the float network's own artefact, for generated inputs and for
             recordings of earlier versions.
@@ -138,7 +139,8 @@ class ConversionResult:
         source: Kind, file name, SHA-256 and tools of the source.
         agreement: Least cosine between embeddings of the float network and of the source in its own runtime.
         notes: Notes for the reader of the report.
-        calibration: Number of images used and available, and the digest of the used images.
+        calibration: Number of images used and available, the digest of the used images, and the generator of drawn
+            pictures.
         measured_on: Number of images on which fidelity was measured.
         held_out: True if calibration did not use the images on which fidelity was measured.
         artefacts: The artefacts; the first is the float network's.
@@ -148,6 +150,7 @@ class ConversionResult:
         contract_check: Result of the check of the input contract; None if it was not checked.
         collapse: Comparison of embeddings of different images by the float network; None without images.
         replays: Comparison of each network that was replayed without images with the recorded one, by its recipe's name.
+        calibration_check: Result of the check of the calibration images; None if they are drawn or recorded.
         refused: Targets that were refused; the files of the others are complete.
         timing: How the times were measured, and why some are unreliable.
         differences: Difference of TAR to the float network on the labelled images of a search, by the recipe's name.
@@ -169,6 +172,7 @@ class ConversionResult:
     contract_check: ContractCheck | None = None
     collapse: CollapseCheck | None = None
     replays: Mapping[str, ReplayCheck] = field(default_factory=dict)
+    calibration_check: CalibrationCheck | None = None
     refused: tuple[RefusedTarget, ...] = ()
     timing: str = ""
     differences: Mapping[str, SmoothedDifference | Unsupported] = field(default_factory=dict)
@@ -207,6 +211,17 @@ class ConversionResult:
             verdict = ReportVerdict(
                 "caution",
                 "the replayed network has other bytes than the recorded one; measure its own thresholds before using it",
+                verdict.basis,
+            )
+        doubts = [] if self.calibration_check is None else self.calibration_check.doubts()
+        if doubts and verdict.level != "bad":
+            doubt = f"{verdict.sentence}; the calibration images are in doubt ({', '.join(doubts)}), see the notes"
+            verdict = ReportVerdict("caution", doubt, verdict.basis)
+        if "drawn" in self.calibration and verdict.level != "bad":
+            verdict = ReportVerdict(
+                "caution",
+                "calibrated without images and measured on drawn pictures; measure its error rates on photographs before using"
+                " it",
                 verdict.basis,
             )
         if status == "doubtful" and verdict.level != "bad":
@@ -275,6 +290,8 @@ class ConversionResult:
 
     def describe_basis(self) -> str:
         """Return the images of the cosines as text."""
+        if not self.replays and "drawn" in self.calibration:
+            return f"on {self.measured_on} drawn pictures, not on photographs"
         if not self.replays:
             if not self.held_out:
                 return f"on the {self.measured_on} calibration images themselves"

@@ -191,7 +191,11 @@ class Probe:
 
     def outputs(self, candidate: Candidate) -> Float64Array | None:
         """Return the raw outputs of the images, shape (n, D), float64; None if a value is not finite."""
-        outputs = self._run(candidate.contract, self.pixels).astype(np.float64)
+        return self.outputs_of(candidate, self.pixels)
+
+    def outputs_of(self, candidate: Candidate, pixels: UInt8Array) -> Float64Array | None:
+        """Return the raw outputs of other images, shape (n, D), float64; None if a value is not finite."""
+        outputs = self._run(candidate.contract, pixels).astype(np.float64)
         return outputs if np.isfinite(outputs).all() else None
 
     def _run(self, contract: InputContract, pixels: UInt8Array) -> FloatArray:

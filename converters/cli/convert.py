@@ -21,7 +21,7 @@ from converters.cli.arguments import (
 from edge_sdk.console import CLEAN_NEGATIVE, say
 
 if TYPE_CHECKING:
-    from converters.pipeline.options import Distillation, Plain, Replay, Search
+    from converters.pipeline.options import Distillation, DrawnCalibration, Plain, Replay, Search
     from converters.results import RefusedTarget
 
 
@@ -59,9 +59,9 @@ def register(commands: Any) -> None:
     )
     parser.add_argument(
         "--calibration",
-        type=Path,
-        metavar="IMAGES",
-        help="folder, .tar or .zip of calibration images: crops like those that the device will embed. Required, except"
+        metavar="IMAGES|none",
+        help="folder, .tar or .zip of calibration images: crops like those that the device will embed; or none to calibrate on"
+        " drawn pictures, which costs accuracy (./none is a folder of that name). Required, except"
         " with --recipe FILE, whose recorded statistics are used if no images are given and measured again if images are"
         " given",
     )
@@ -174,7 +174,7 @@ def _run(arguments: argparse.Namespace) -> int:
         options = ConversionOptions(
             model=arguments.model,
             contract=contract,
-            calibration=arguments.calibration,
+            calibration=_calibration(arguments.calibration),
             output=arguments.output,
             targets=arguments.target or ("cpu",),
             allow=tuple(arguments.allow),
@@ -216,6 +216,14 @@ def _say_refusals(refused: Sequence[RefusedTarget]) -> None:
         )
         if target.hint:
             say("edge-convert", f"hint: {target.hint}")
+
+
+def _calibration(given: str | None) -> Path | DrawnCalibration | None:
+    from converters.pipeline.options import DrawnCalibration
+
+    if given is None:
+        return None
+    return DrawnCalibration() if given == "none" else Path(given)
 
 
 def _quantization(arguments: argparse.Namespace) -> Plain | Replay | Search:

@@ -19,7 +19,7 @@ from edge_sdk.vision.resize import fit
 #: Number of images to look at, and the least number to judge by.
 IMAGES, LEAST_IMAGES = 32, 8
 #: Input sizes that networks for aligned faces usually have.
-_FACE_SIZES = {(112, 112), (112, 96)}
+FACE_SIZES = {(112, 112), (112, 96)}
 #: Zoo model that finds the faces if its file is in the cache.
 _DETECTOR = "blazeface-short"
 #: Limits of a face that is at the template's place: size ratio, rotation, and shift as a share of the eyes' distance.
@@ -74,7 +74,7 @@ def alignment_note(images: LookedAt, contract: InputContract, detector: FaceDete
     if count < LEAST_IMAGES:
         return ""
     faces_expected = contract.alignment is not None
-    if not faces_expected and (contract.height, contract.width) not in _FACE_SIZES:
+    if not faces_expected and (contract.height, contract.width) not in FACE_SIZES:
         return ""
     cure = "align photographs first: edge-sdk face align PHOTOGRAPHS --output CROPS --detector FILE"
     if detector is not None and contract.channels == 3:

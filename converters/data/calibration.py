@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from converters.data.drawn import DRAWING, draw_pictures
 from converters.data.image_set import Crops, ImageSet, evenly
 from converters.errors import CalibrationError
 from edge_sdk.errors import InputError
 from edge_sdk.model.array_contract import AnyContract, ArrayContract
+from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.quantization import real_table
 from edge_sdk.types import FloatArray, SampleArray
 
-#: With fewer images for activation ranges, the report contains a note.
-RECOMMENDED_IMAGES = 100
 CALIBRATION_IMAGES = 200
 HELD_OUT_IMAGES = 100
 SELECTION_IMAGES = 60
 TRAINING_IMAGES = 2000
 SMALLEST_SPLIT = 30
+#: Numbers of drawn pictures for activation ranges, to measure fidelity, and for a search.
+_DRAWN = (120, 60, 60)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class CalibrationSet:
         available: Number of images in the set.
         training: Images for distillation, which may include those of ``ranges``; if the set is split, none is in
             ``held_out`` or ``selection``. None if not requested.
+        drawn: Name and seed of the generator of drawn pictures; empty for photographs.
     """
 
     ranges: Crops
@@ -43,6 +47,7 @@ class CalibrationSet:
     split: bool
     available: int
     training: Crops | None = None
+    drawn: str = ""
 
     @property
     def resized(self) -> int:
@@ -95,6 +100,32 @@ def read_calibration(
             hint="give samples like those the device will see",
         )
     return CalibrationSet(ranges, held_out, selection, len(crops) > 1, len(images), remaining)
+
+
+def draw_calibration(contract: AnyContract, *, seed: int) -> CalibrationSet:
+    """Draw pictures in place of calibration images: 120 for activation ranges, 60 to measure fidelity, and 60 for a search.
+
+    Args:
+        contract: Input contract, for size, colour and the place of faces.
+        seed: Seed of the pictures, 0 or more; the same seed gives the same pictures.
+
+    Raises:
+        CalibrationError: The network reads arrays, which cannot be drawn.
+    """
+    if not isinstance(contract, InputContract):
+        raise CalibrationError(
+            "expected calibration arrays, found drawn pictures, for a network that reads arrays",
+            hint="give a folder or archive of .npy files: --calibration ARRAYS",
+        )
+    drawn = f"{DRAWING} seed {seed}"
+    parts = []
+    for position, count in enumerate(_DRAWN):
+        first = sum(_DRAWN[:position])
+        pixels = draw_pictures(contract, seed=seed, first=first, count=count)
+        names = tuple(f"{drawn} picture {number}" for number in range(first, first + count))
+        parts.append(Crops(names, pixels, hashlib.sha256(pixels.tobytes()).hexdigest(), resized=0))
+    ranges, held_out, selection = parts
+    return CalibrationSet(ranges, held_out, selection, True, sum(_DRAWN), drawn=drawn)
 
 
 def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -83,7 +83,7 @@ class ArtefactMaker:
             budget: The budget it is judged by, as text, and whether it keeps the budget.
         """
         recipe = built.recipe
-        fidelity, basis = measured, "generated" if self.images.generated else "images"
+        fidelity, basis = measured, self.images.basis
         recording = self._recorded(recipe)
         if recording is not None and self.replays[recipe.name].same_bytes:
             fidelity, basis = recording.fidelity, "recorded"

@@ -26,7 +26,13 @@ from converters.pipeline.limits import (
 from converters.pipeline.measured_images import MeasuredImages, describe_calibration
 from converters.pipeline.notes import gate_notes, image_notes, search_notes, unsupported_notes
 from converters.pipeline.options import ConversionOptions, known_targets
-from converters.pipeline.reading import check_different_images, read_images, read_labelled_images, read_model
+from converters.pipeline.reading import (
+    check_different_images,
+    check_images,
+    read_images,
+    read_labelled_images,
+    read_model,
+)
 from converters.pipeline.refusals import Refusals
 from converters.pipeline.replay import RecipePlan, plan_recipes
 from converters.pipeline.timing import measure_times
@@ -76,6 +82,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
         labelled = read_labelled_images(options, plan.contract)
         model, contract_check = read_model(options, plan, images, measured)
         collapse = check_different_images(options, model, images, contract_check)
+        measured = check_images(model, measured)
         examined = _examine(options, model, refusals)
         budget = search_budget(options, model, labelled, images)
         if images is None:
@@ -193,7 +200,7 @@ def _make(
             *filter(None, [contract_check.note()]),
             *model.notes,
             *unsupported_notes(unsupported),
-            *([] if images.calibration is None else image_notes(model.contract, images.calibration)),
+            *([] if images.calibration is None else image_notes(images.calibration, images.check)),
             *search_notes(built),
             *gate_notes(artefacts[network.recipe.name].result for network in built),
         ),
@@ -211,6 +218,7 @@ def _make(
         recoveries={name: distilled.to_json() for name, distilled in recoveries.items()},
         targets=sections,
         contract_check=contract_check,
+        calibration_check=images.check,
         collapse=collapse,
         replays={name: check for name, check in replays.items() if refusals.needs(name)},
         refused=refusals.refused,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from converters.analyze.calibration_check import CalibrationCheck
 from converters.data.calibration import CalibrationSet
 from converters.data.generated import generated_inputs
 from converters.evaluate.metrics.score_noise import score_noise
@@ -30,6 +31,7 @@ class MeasuredImages:
         held_out: True if calibration did not use them.
         crops: A few images for gates and times.
         calibration: The calibration images; None if the images are generated.
+        check: Result of the check of the calibration images; None if they are drawn or were not checked.
     """
 
     pixels: SampleArray
@@ -38,6 +40,7 @@ class MeasuredImages:
     held_out: bool
     crops: SampleArray
     calibration: CalibrationSet | None = None
+    check: CalibrationCheck | None = None
 
     @classmethod
     def of(cls, images: CalibrationSet | None, contract: AnyContract) -> MeasuredImages:
@@ -55,9 +58,11 @@ class MeasuredImages:
         return len(self.pixels)
 
     @property
-    def generated(self) -> bool:
-        """True if the images are generated."""
-        return self.calibration is None
+    def basis(self) -> str:
+        """Kind of the images: ``images``, ``drawn`` for drawn pictures, ``generated`` for smooth fields."""
+        if self.calibration is None:
+            return "generated"
+        return "drawn" if self.calibration.drawn else "images"
 
     @property
     def witness(self) -> UInt8Array:
@@ -80,15 +85,16 @@ class MeasuredImages:
             "images": len(self),
             "held_out": self.held_out,
             "images_sha256": self.sha256,
-            **({"generated": True} if self.generated else {}),
+            **({"generated": True} if self.basis != "images" else {}),
             **(
                 {}
-                if self.generated or len(self) < 2
+                if self.basis == "generated" or len(self) < 2
                 else {"score_noise": score_noise(baseline, embeddings).figures()}
             ),
         }
 
 
 def describe_calibration(images: CalibrationSet) -> Mapping[str, Any]:
-    """Return the number of images used and available, and the digest of the used images."""
-    return {"images": len(images.ranges), "available": images.available, "sha256": images.ranges.sha256}
+    """Return the number of images used and available, the digest of the used images, and the generator of drawn pictures."""
+    values = {"images": len(images.ranges), "available": images.available, "sha256": images.ranges.sha256}
+    return {**values, "drawn": images.drawn} if images.drawn else values

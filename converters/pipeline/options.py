@@ -49,6 +49,22 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class DrawnCalibration:
+    """Calibrate on pictures that the converter draws, without photographs. Photographs give better files.
+
+    Args:
+        seed: Seed of the pictures, 0 or more; the same seed gives the same pictures.
+    """
+
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _require_type("seed", self.seed, int)
+        if self.seed < 0:
+            raise OptionsError(f"seed: expected 0 or more, found {self.seed}")
+
+
+@dataclass(frozen=True)
 class ErrorRateLimit:
     """A limit on the increase of FNMR over the float model's; each network is measured at its own threshold.
 
@@ -118,8 +134,8 @@ class ConversionOptions:
     Args:
         model: The trained model: Keras, SavedModel, ONNX, PyTorch or float .tflite.
         contract: The network's input contract; None for the contract in the recipe of a replay.
-        calibration: Folder or archive of crops as the device will see them; None to replay the statistics of a recipe.
-            With images, a recipe's statistics are measured again.
+        calibration: Folder or archive of crops as the device will see them; drawn pictures; or None to replay the
+            statistics of a recipe. With images or pictures, a recipe's statistics are measured again.
         output: Folder for the files.
         targets: Names of the targets to make artefacts for.
         name: The model's name; None for the source file's stem.
@@ -144,7 +160,7 @@ class ConversionOptions:
 
     model: Path
     contract: AnyContract | None
-    calibration: Path | None
+    calibration: Path | DrawnCalibration | None
     output: Path
     targets: Sequence[str] = ("cpu",)
     name: str | None = None
@@ -161,7 +177,7 @@ class ConversionOptions:
 
     def __post_init__(self) -> None:
         _make_paths(self, "model", "output")
-        if self.calibration is not None:
+        if self.calibration is not None and not isinstance(self.calibration, DrawnCalibration):
             _make_paths(self, "calibration")
         _require_type("contract", self.contract, InputContract, ArrayContract, type(None))
         _require_type("quantization", self.quantization, Plain, Replay, Search)
@@ -217,6 +233,10 @@ class ConversionOptions:
             )
 
     def _check_what_is_left_to_a_recipe(self) -> None:
+        if isinstance(self.calibration, DrawnCalibration) and isinstance(self.contract, ArrayContract):
+            raise OptionsError(
+                "calibration: expected a folder or archive of .npy files for a network that reads arrays, found drawn pictures"
+            )
         replayed = isinstance(self.quantization, Replay)
         if self.contract is None and not replayed:
             raise OptionsError(
@@ -225,9 +245,10 @@ class ConversionOptions:
         if self.calibration is None and not replayed:
             raise OptionsError(
                 "calibration: expected calibration images, or a recipe with statistics to replay; found none",
-                hint="give a folder or archive of crops like those that the device will embed",
+                hint="give a folder or archive of crops like those that the device will embed, or calibrate without images:"
+                " --calibration none",
             )
-        if self.calibration is None and self.distillation is not None:
+        if not isinstance(self.calibration, Path) and self.distillation is not None:
             raise OptionsError("distillation: expected calibration images to train on, found none")
 
     def _check_search(self, search: Search) -> None:

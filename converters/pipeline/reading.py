@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.analyze.calibration_check import check_calibration
 from converters.analyze.collapse import (
     RULE,
     CollapseCheck,
@@ -14,10 +15,12 @@ from converters.analyze.collapse import (
     raise_if_collapsed,
 )
 from converters.analyze.contract import ContractCheck, check_contract, raise_if_refused
-from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
+from converters.data.alignment_check import zoo_detector
+from converters.data.calibration import CalibrationSet, draw_calibration, read_calibration, real_inputs
 from converters.data.embedding import embed_crops
+from converters.errors import CalibrationError
 from converters.pipeline.measured_images import MeasuredImages
-from converters.pipeline.options import ConversionOptions, ErrorRateLimit, Search
+from converters.pipeline.options import ConversionOptions, DrawnCalibration, ErrorRateLimit, Search
 from converters.pipeline.replay import RecipePlan, recorded_contract_check
 from converters.progress import stage
 from converters.quantize.error_rate_budget import LabelledCrops, check_support, read_labelled
@@ -26,10 +29,18 @@ from edge_sdk.model.array_contract import AnyContract
 
 
 def read_images(options: ConversionOptions, plan: RecipePlan) -> CalibrationSet | None:
-    """Read the calibration images; None if recorded statistics are replayed."""
+    """Read or draw the calibration images; None if recorded statistics are replayed."""
     if options.calibration is None:
         return None
     training = any(recipe.distillation_steps for recipe in plan.recipes)
+    if isinstance(options.calibration, DrawnCalibration):
+        if training:
+            raise CalibrationError(
+                "expected calibration images, because the recipe contains a training; found drawn pictures",
+                hint="give --calibration IMAGES",
+            )
+        with stage("draw calibration pictures"):
+            return draw_calibration(plan.contract, seed=options.calibration.seed)
     with stage("read calibration images") as progress:
         return read_calibration(
             str(options.calibration),
@@ -92,3 +103,14 @@ def check_different_images(
         crops = different_images(images.ranges.pixels)
         check = check_collapse(embed_crops(model.network, model.contract, crops))
     return raise_if_collapsed(check, (RULE,) if contract.status == "allowed" else options.allow)
+
+
+def check_images(model: FloatModel, images: MeasuredImages) -> MeasuredImages:
+    """Check photographs for calibration; drawn pictures need no check."""
+    if images.calibration is None or images.calibration.drawn:
+        return images
+    with stage("check the calibration images") as progress:
+        check = check_calibration(
+            model.network, model.contract, images.calibration, zoo_detector(), progress=progress
+        )
+    return replace(images, check=check)

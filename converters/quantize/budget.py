@@ -68,14 +68,20 @@ class CosineBudget:
 
     Args:
         least: Limit, 0..1; the lower limit of the mean must reach it.
+        loss_factor: Factor by which the loss (1 - cosine) on the selection images is multiplied, because it is larger on
+            the images that the device sees; 1 or more.
     """
 
     least: float = SEARCH_COSINE
+    loss_factor: float = 1.0
 
     @property
     def goal(self) -> str:
         """The condition as text."""
-        return f"a mean cosine of {self.least:g} to float"
+        counted = (
+            f", with the loss on drawn pictures times {self.loss_factor:g}" if self.loss_factor != 1 else ""
+        )
+        return f"a mean cosine of {self.least:g} to float{counted}"
 
     def check(self, candidate: Candidate) -> BudgetVerdict:
         """Compare the lower limit of the mean cosine, with a confidence of 84 %, with the limit.
@@ -84,7 +90,8 @@ class CosineBudget:
         """
         mean, images = float(candidate.cosines.mean()), len(candidate.cosines)
         quantile = student_quantile(_CONFIDENCE, images - 1) if images > 1 else 0.0
-        lower = mean - quantile * standard_error(candidate.cosines) if images > 1 else 0.0
+        loss = self.loss_factor * (1 - mean + quantile * standard_error(candidate.cosines))
+        lower = 1 - loss if images > 1 else 0.0
         return BudgetVerdict(
             lower >= self.least, lower - self.least, f"mean cosine {mean:.4f}, lower bound {lower:.4f}"
         )

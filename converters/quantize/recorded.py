@@ -137,7 +137,8 @@ class Recording:
         statistics: The statistics of the calibration images.
         float_sha256: SHA-256 of the canonical float network, hex.
         int8_sha256: SHA-256 of the int8 network without its card, hex.
-        calibration: Number of images used and available, and the digest of the used images.
+        calibration: Number of images used and available, the digest of the used images, and the generator of drawn
+            pictures.
         fidelity: Fidelity of the int8 network as its card states it, measured on held-out images.
         outputs: Outputs for generated inputs by the output's name.
         generator: Name of the function that generates the inputs.
@@ -322,6 +323,7 @@ def _calibration(value: Any) -> dict[str, Any]:
         "images": fields.read("images", _image_count),
         "available": fields.read("available", _image_count),
         "sha256": fields.read("sha256", _sha256),
+        **({"drawn": fields.read("drawn", text)} if "drawn" in json_object(value) else {}),
     }
 
 

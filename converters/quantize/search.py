@@ -316,9 +316,11 @@ def _find(state: _Search, start: Recipe) -> None:
     for what, change in _EQUALIZE:
         if state.trial(replace(state.recipe, **change), what):
             return
+    # Ranges with the least error on drawn pictures clip photographs.
+    corrections = _CORRECT[:1] if state.images.drawn else _CORRECT
     if start.quantizer == "integer":
         # Nothing may stay in float, so only corrections are left. Ranges are tested first, because they take less time.
-        for what, change in reversed(_CORRECT):
+        for what, change in reversed(corrections):
             if state.trial(replace(state.recipe, **change), what):
                 return
         _test_int16(state)
@@ -328,7 +330,7 @@ def _find(state: _Search, start: Recipe) -> None:
     for kinds, kind in _CHEAP:
         if _test_in_float(state, [name for op, name in named if op == kind], f"leave {kinds} in float"):
             return
-    for what, change in _CORRECT:
+    for what, change in corrections:
         if state.trial(replace(state.recipe, **change), what):
             return
     # Rounding errors near the image pass through all later operators.

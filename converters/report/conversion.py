@@ -46,7 +46,7 @@ def _basis(report: ConversionResult, artefact: ArtefactResult) -> str:
         return count(report.measured_on, "image")
     if artefact.basis == "recorded":
         return f"{count(artefact.measured_on, 'image')} at recording"
-    return count(artefact.measured_on, "generated input")
+    return count(artefact.measured_on, "drawn picture" if artefact.basis == "drawn" else "generated input")
 
 
 def sections(report: ConversionResult) -> list[PageSection]:

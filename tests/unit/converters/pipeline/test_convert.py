@@ -680,3 +680,40 @@ def test_a_recipe_found_for_another_network_is_refused(source: Path, images: Pat
     recipe.write_text(json.dumps({**shipped("cpu_int8").to_json(), "keep_float": ["block_7/conv", "head"]}))
     with pytest.raises(ConversionError, match="'block_7/conv', but no operator of this network has it"):
         convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", quantization=Replay(recipe)))
+
+
+def test_a_conversion_without_images_says_so_everywhere_and_gives_the_same_bytes(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [
+        "--size",
+        "16x16",
+        "--color",
+        "rgb",
+        "--mean",
+        "127.5",
+        "--scale",
+        "128",
+        "--calibration",
+        "none",
+    ]
+    for output in ("first", "second"):
+        assert main(["convert", str(source), *flags, "--output", str(tmp_path / output)]) == 0
+    text = capsys.readouterr().out
+    assert "note: calibrated without images" in text
+    assert "drawn pictures, not on photographs" in text
+    assert "verdict: " in text
+    assert "calibrated without images and measured on drawn pictures" in text.split("verdict: ")[1]
+    first, second = (tmp_path / output / "tiny.cpu_int8.tflite" for output in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    card = ModelFile.open(first).card
+    assert card is not None
+    assert card.calibration["drawn"] == "drawn-pictures/1 seed 1"
+    assert card.fidelity["generated"] is True
+    recipe = json.loads((tmp_path / "first" / "tiny.cpu_int8.recipe.json").read_text())
+    assert recipe["calibration"]["drawn"] == "drawn-pictures/1 seed 1"
+    replayed = tmp_path / "again"
+    saved = tmp_path / "first" / "tiny.cpu_int8.recipe.json"
+    assert main(["convert", str(source), "--recipe", str(saved), "--output", str(replayed)]) == 0
+    assert (replayed / "tiny.cpu_int8.tflite").read_bytes() == first.read_bytes()
+    assert "calibrated without images" in capsys.readouterr().out.split("verdict: ")[1]
