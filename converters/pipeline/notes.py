@@ -11,8 +11,8 @@ from converters.results import ArtefactResult
 
 #: The price is measured in docs/measurements/int8.md.
 DRAWN_NOTE = (
-    "calibrated without images, on drawn pictures: all figures are from drawn pictures. On photographs of faces, two public"
-    " networks lost 0.2 and 0.4 points of TAR against float; other networks may lose more. Calibrate with --calibration IMAGES if there are any"
+    "calibrated without images, on drawn pictures: all figures are from drawn pictures. On photographs of faces, three public"
+    " networks lost 0.1 to 0.4 points of TAR against float; other networks may lose more. Calibrate with --calibration IMAGES if there are any"
 )
 
 
