@@ -143,7 +143,8 @@ class Watched:
     def read(self) -> UInt8Array | None:
         """Read the next frame; see `Camera.read`.
 
-        The frame of a live camera is a copy, so that it stays the same while the next one is read.
+        The frame of a live camera is a copy, so that it stays the same while the next one is read. The next frame is
+        compared with it: do not write into it.
 
         Raises:
             AcquisitionError: The camera delivers no frame, or a live camera delivered the same frame `FROZEN_FRAMES`
@@ -170,7 +171,10 @@ class Watched:
 
 
 def frames(camera: Camera, *, seconds: float = math.inf) -> Iterator[UInt8Array]:
-    """Read frames of an open camera until the recording ends or the time is over; see `Watched.read`."""
+    """Read frames of an open camera until the recording ends or the time is over; see `Watched.read`.
+
+    The caller may write into the frames.
+    """
     watched, ends = Watched(camera), time.monotonic() + seconds
     while time.monotonic() < ends and (frame := watched.read()) is not None:
-        yield frame
+        yield frame.copy() if camera.live else frame

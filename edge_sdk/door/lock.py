@@ -152,8 +152,12 @@ class DoorLock:
         """Make at most one attempt and open the door if it is accepted."""
         self._show(DoorEvent(DoorEventKind.PRESSED))
         answer: Recognition | None = None
-        with contextlib.nullcontext() if camera.live else camera:
-            for item in self._recognizer.watch(camera, seconds=self._look_s, attempts=1):
+        with contextlib.ExitStack() as stack:
+            if not camera.live:
+                stack.enter_context(camera)
+            answers = self._recognizer.watch(camera, seconds=self._look_s, attempts=1)
+            # An exception of `show` keeps the generator alive; closed, its attempt and its thread end.
+            for item in stack.enter_context(contextlib.closing(answers)):
                 kind = DoorEventKind.ANSWER if item.counted else DoorEventKind.GUIDANCE
                 self._show(DoorEvent(kind, item))
                 if item.counted:

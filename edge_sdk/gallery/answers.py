@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.gallery.components.audit import Audit
 from edge_sdk.gallery.open_attempt import OpenAttempt
-from edge_sdk.gallery.results import Decision, Identification, Reason, References, Verification
-from edge_sdk.gallery.rules.known_time import KnownTime
+from edge_sdk.gallery.results import Identification, Reason, References, Verification
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.subjects import unix_seconds
 from edge_sdk.types import Float64Array
@@ -108,18 +107,9 @@ class Answers:
         Raises:
             GalleryError: see `refresh`; or the attempt could not be counted.
         """
-        session = self._session
-        session.refresh()
-        attempt = session.begin_attempt()
-        if attempt is Reason.COUNTER and session.refresh():
-            # Another process has just started a new counter.
-            return self.reject()
-        if isinstance(attempt, Reason):
-            answer = Identification(Decision.LOCKED_OUT, None, attempt)
-        else:
-            answer = Identification(Decision.REJECTED, None)
-        self.audit.record_answer(answer)
-        return answer
+        self._session.refresh()
+        attempt = self._counted(None, threshold=None, now_s=None)
+        return self.reject() if attempt is None else cast(Identification, attempt.reject())
 
     def references(self) -> References:
         """Return the stored templates, for comparison with the output of `transform_probe`."""
@@ -160,16 +150,20 @@ class Answers:
     ) -> OpenAttempt | None:
         """Count an attempt; None if another process has just started a new counter, and the gallery was read again."""
         session = self._session
-        time = self._validity_time(now)
+        now_s = None if now is None else unix_seconds(now)
+        time = session.time(now_s)
+        if now_s is None:
+            session.warn_of_clock(time)
         name = None if subject is None else session.matcher.known(subject)
         session.record_lower_threshold(session.matcher.limit(threshold, subject=name))
-        attempt = session.begin_attempt()
-        if attempt is Reason.COUNTER and session.refresh():
-            return None
-        return OpenAttempt(session, self.audit, attempt, subject=name, threshold=threshold, time=time)
+        return self._counted(name, threshold=threshold, now_s=now_s)
 
-    def _validity_time(self, now: float | datetime | None) -> KnownTime:
-        time = self._session.time(None if now is None else unix_seconds(now))
-        if now is None:
-            self._session.warn_of_clock(time)
-        return time
+    def _counted(
+        self, subject: str | None, *, threshold: float | None, now_s: float | None
+    ) -> OpenAttempt | None:
+        attempt = self._session.begin_attempt()
+        if attempt is Reason.COUNTER and self._session.refresh():
+            return None
+        return OpenAttempt(
+            self._session, self.audit, attempt, subject=subject, threshold=threshold, now_s=now_s
+        )

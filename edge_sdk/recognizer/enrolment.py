@@ -108,7 +108,7 @@ class EnrolmentSamples:
             self._refuse(index, *sample.hints)
             self._turned += sample.refusal.reason == CAMERA_TURNED
             self._count_covered(sample)
-        elif not bona_fide([sample]):
+        elif not bona_fide([sample], 1):
             self._refuse(index, ATTACK)
         else:
             self._samples.append((index, sample))

@@ -30,6 +30,7 @@ from edge_sdk.recognizer.owner_scores import OwnerScore, owner_scores
 from edge_sdk.recognizer.results import Enrolment, Recognition
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
 from edge_sdk.recognizer.watching import FRAMES_PER_ATTEMPT, PAUSE_S, Watch, WatchOptions
+from edge_sdk.runtime.threads import default_threads, two_fit
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.faces import FaceDetector
@@ -90,7 +91,7 @@ class Recognizer:
         self._guard = OrientationGuard(detector, rotate=check_rotation(rotate))
         self._enrolment_limits = enrolment_limits or Limits.enrolment().stricter(limits or Limits())
         self._threshold = threshold
-        self._watching = False
+        self._watching = self._overlap = False
         self.when_recognized: Callable[[Recognition], object] | None = None
         self.when_refused: Callable[[Recognition], object] | None = None
         self.when_guided: Callable[[Recognition], object] | None = None
@@ -131,7 +132,7 @@ class Recognizer:
             threshold: Cosine threshold, -1..1, not below the gallery's decision policy; the policy's if None.
             delegate: Shared library of a delegate for the embedder, see `Embedder.open`; None uses the CPU.
             threads: Number of threads of each network opened from a file, 1 or more; None for one on each performance
-                core, at most 4.
+                core, at most 4. With at most half of that number, `watch` embeds a face while the next frame is searched.
             smallest_face_px: Width of the smallest face to find, in the frame's pixels, see `Detector`; only if
                 `detector` is a file.
             rotate: Rotation that is already applied to every frame, see the class.
@@ -146,7 +147,7 @@ class Recognizer:
         opened = Gallery.open(
             gallery, key=key, model_id=embedder.model_id, anchor=anchor, gallery_id=gallery_id
         )
-        return cls(
+        recognizer = cls(
             use_detector(detector, opened, smallest_face_px, threads),
             embedder,
             opened,
@@ -156,6 +157,9 @@ class Recognizer:
             threshold=threshold,
             rotate=rotate,
         )
+        # The embedder of a delegate leaves the cores to the detector.
+        recognizer._overlap = two_fit(threads) or (delegate is not None and default_threads() > 1)
+        return recognizer
 
     def enrol(
         self,
@@ -282,12 +286,12 @@ class Recognizer:
             InputError: `frames` or `attempts` is below 1, or there is neither a threshold nor a decision policy.
             GalleryError: The gallery cannot be read, or an attempt could not be counted.
         """
-        options = WatchOptions(seconds, frames, pause_s, attempts, clock)
+        options = WatchOptions(seconds, frames, pause_s, attempts, clock, self._overlap)
         alike = OperatingPoint.for_captures(self.embedder.card.operating_points)
         watch = Watch(
             self._sampler,
             self._guard,
-            lambda: self._begin(subject),
+            lambda: self._begin(subject, frames=frames),
             same_person_cosine=-1.0 if alike is None else alike.threshold,
             options=options,
         )
@@ -373,10 +377,10 @@ class Recognizer:
         refusal = self._guard.single(frame, sample.face)
         return sample if refusal is None else NoSample(sample.face, refusal)
 
-    def _begin(self, subject: str | None) -> Attempt:
+    def _begin(self, subject: str | None, *, frames: int = 1) -> Attempt:
         """Count one attempt."""
         self._check_networks()
-        return Attempt(self.gallery, subject, self._threshold)
+        return Attempt(self.gallery, subject, self._threshold, frames=frames)
 
     def _check_networks(self) -> None:
         """Refuse networks that the gallery does not allow, also if it was changed while this program runs."""

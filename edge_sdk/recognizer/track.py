@@ -80,7 +80,13 @@ def mean_direction(samples: list[AlignedSample]) -> FloatArray:
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
-def bona_fide(samples: list[AlignedSample]) -> bool:
-    """Check for a bona fide presentation: compare the mean of the available scores with the highest threshold."""
+def bona_fide(samples: list[AlignedSample], frames: int) -> bool:
+    """Check for a bona fide presentation: compare the mean of the scores with the highest threshold.
+
+    Args:
+        samples: Samples of one attempt.
+        frames: Number of frames of a complete attempt. Each missing frame counts as a score of 0, so that an attempt
+            with fewer frames is never accepted if the complete one could be refused.
+    """
     judged = [sample.presentation for sample in samples if sample.presentation is not None]
-    return not judged or float(np.mean([p.score for p in judged])) >= max(p.threshold for p in judged)
+    return not judged or sum(p.score for p in judged) >= frames * max(p.threshold for p in judged)

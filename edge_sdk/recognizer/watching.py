@@ -7,7 +7,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge_sdk.cameras.camera import Camera, Watched, rotation_of
 from edge_sdk.errors import InputError
@@ -18,7 +18,6 @@ from edge_sdk.recognizer.orientation_guard import TRACK_INTERVAL, OrientationGua
 from edge_sdk.recognizer.results import Recognition
 from edge_sdk.recognizer.sampling import AlignedSample, FoundFace, NoSample, Sampler
 from edge_sdk.recognizer.track import Track
-from edge_sdk.runtime.threads import default_threads
 from edge_sdk.types import UInt8Array
 
 #: Good frames of one attempt. With more frames the decision is more reliable, but takes longer.
@@ -35,8 +34,7 @@ PAUSE_S = 1.0
 class WatchOptions:
     """Options of a watch: number of frames of an attempt, pauses, and the end; see `Recognizer.watch`.
 
-    With `overlap`, a face is embedded in another thread while the next frame is read and searched; by default if this
-    process may use more than one core.
+    With `overlap`, a face is embedded in another thread while the next frame is read and searched.
 
     Raises:
         InputError: `frames` or `attempts` is below 1.
@@ -47,7 +45,7 @@ class WatchOptions:
     pause_s: float = PAUSE_S
     attempts: int | None = None
     clock: Callable[[], float] = time.monotonic
-    overlap: bool = field(default_factory=lambda: default_threads() > 1)
+    overlap: bool = False
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -159,6 +157,8 @@ class Watch:
         """Search a frame; None if it is skipped."""
         if live:
             if self._pausing():
+                # Samples from both sides of a pause make no attempt.
+                self._track.samples = []
                 return None
             if self._track.face is None and self._gate.skips(frame, self._options.clock()):
                 return None
@@ -189,6 +189,8 @@ class Watch:
         self._examined = list(track.samples)
         if len(track.samples) >= options.frames:
             return self._finish()
+        if len(self._examined) > EARLY_FRAMES:
+            return None  # these frames agree only if the first ones did
         answer = self._attempt.accept_early(self._examined)
         return None if answer is None else self._ended(answer)
 
@@ -213,7 +215,7 @@ class Watch:
         """Record the attempt that the caller, or an error, ended before its answer; it is counted as failed."""
         if self._attempt is not None:
             attempt, self._attempt = self._attempt, None
-            attempt.reject()
+            attempt.abandon()
 
     def _without_sample(self, frame: UInt8Array, sample: NoSample) -> Recognition | None:
         self._track.follow(sample.face)

@@ -31,6 +31,17 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
+def two_fit(threads: int | None) -> bool:
+    """Return True if two networks with this number of threads each have a performance core for every thread.
+
+    Otherwise two networks at the same time take longer than one after the other, because threads wait for each other.
+
+    Args:
+        threads: Number of threads; None for the default, with which two networks never fit.
+    """
+    return 2 * thread_count(threads) <= default_threads()
+
+
 @lru_cache(maxsize=1)
 def default_threads() -> int:
     """Return the number of performance cores that this process may use, 1..4."""

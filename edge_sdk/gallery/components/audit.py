@@ -76,7 +76,9 @@ class Audit:
             return
         content, subject = self._session.content, ""
         if answer.subject is not None:
-            subject = content.subjects["id"][content.names.index(answer.subject)].tobytes().hex()
+            # The claimed subject may have been removed since the attempt began.
+            with contextlib.suppress(ValueError):
+                subject = content.subjects["id"][content.names.index(answer.subject)].tobytes().hex()
         event = AuditEvent(answer.decision.value.replace("_", "-"), subject)
         if answer.accepted:
             self._write([*self._rate.waiting(), event])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edge_sdk.cameras import FolderCamera, PiCamera, V4l2Camera, VideoFile, Watched
-from edge_sdk.cameras.camera import FROZEN_FRAMES, STALE_FRAMES
+from edge_sdk.cameras.camera import FROZEN_FRAMES, STALE_FRAMES, frames
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.types import UInt8Array
 
@@ -183,3 +183,10 @@ def test_a_recording_may_stand_still() -> None:
     camera = Watched(Scripted([7] * 20, live=False))
     assert all(camera.read() is not None for _ in range(20))
     assert camera.read() is None
+
+
+def test_a_frozen_camera_is_noticed_if_the_caller_draws_into_its_frames() -> None:
+    camera = Scripted([0] * STALE_FRAMES + [1, 2] + [3] * FROZEN_FRAMES)
+    with pytest.raises(AcquisitionError, match="the same frame"):
+        for number, frame in enumerate(frames(camera)):
+            frame[0, 0] = number

@@ -861,6 +861,50 @@ def test_an_attempt_begun_before_the_limit_clears_no_failure_after_it() -> None:
     assert gallery.attempts.status().failures == 1
 
 
+def test_an_attempt_during_which_the_counter_is_reset_clears_nothing_in_the_new_one() -> None:
+    device = Machine()
+    gallery = door(device)
+    for _ in range(2):
+        assert answer(gallery) is Decision.REJECTED
+    attempt = gallery.begin_attempt(threshold=0.5)
+    again(device).attempts.reset()
+    assert answer(again(device)) is Decision.REJECTED
+    assert attempt.finish(ANN).accepted
+    assert gallery.attempts.status().failures == 1
+
+
+def test_an_attempt_has_one_answer_and_one_early_chance() -> None:
+    gallery = door(Machine())
+    attempt = gallery.begin_attempt(threshold=0.5)
+    assert attempt.accept_if_agreed([ANN, STRANGER]) is None
+    assert attempt.accept_if_agreed([ANN, ANN]) is None, "the early chance is used up"
+    assert attempt.is_open and not attempt.finish(STRANGER).accepted
+    for again_asked in (
+        lambda: attempt.finish(ANN),
+        lambda: attempt.accept_if_agreed([ANN, ANN]),
+        attempt.reject,
+    ):
+        with pytest.raises(GalleryError, match="one that has ended"):
+            again_asked()
+    assert gallery.attempts.status().failures == 1
+
+
+def test_what_changes_during_an_attempt_counts_at_its_end() -> None:
+    """A subject is revoked, removed, or no longer valid when its attempt ends."""
+    device = Machine()
+    gallery = door(device)
+    gallery.audit.log_answers(True)
+    attempt = gallery.begin_attempt("ann", threshold=0.5)
+    again(device).revoke("ann")
+    assert not attempt.finish(ANN).accepted
+    claimed = gallery.begin_attempt("ann", threshold=0.5)
+    again(device).remove("ann")
+    with pytest.raises(SubjectUnknownError):
+        claimed.finish(ANN)
+    assert claimed.reject().decision is Decision.REJECTED
+    assert gallery.attempts.status().failures == 2
+
+
 def test_the_real_clock_counts_milliseconds_since_the_machine_started() -> None:
     before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     moment = moment_of_boot()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_sdk.errors import InputError
-from edge_sdk.runtime.threads import count_threads, default_threads, thread_count
+from edge_sdk.runtime.threads import count_threads, default_threads, thread_count, two_fit
 
 ROCKCHIP = [530] * 4 + [1024] * 4
 INTEL_KHZ = [5_200_000] * 2 + [5_300_000] * 2 + [3_900_000] * 8
@@ -96,3 +96,11 @@ def test_this_machine_has_a_default() -> None:
 def test_what_is_no_number_of_threads_is_refused(threads: int) -> None:
     with pytest.raises(InputError, match="expected 1 or more interpreter threads"):
         thread_count(threads)
+
+
+def test_two_networks_fit_only_if_every_thread_has_a_core() -> None:
+    """At the default every core has a thread of one network already."""
+    cores = default_threads()
+    assert not two_fit(None) and not two_fit(cores)
+    assert two_fit(1) == (cores >= 2)
+    assert two_fit(2) == (cores >= 4)
