@@ -6,7 +6,7 @@
 The frames of a press show one photograph that moves by some pixels, with the noise of a sensor; they come without a pause. Ways:
 
 - ``sequential``: three frames, each detected, checked for liveness and embedded on one thread, then one search. This is what a press took before
-  threads, overlap and early answers.
+  threads and early answers.
 - ``one thread``: `Recognizer.watch` with one thread for each network.
 - ``default``: `Recognizer.watch` with the device's default of threads.
 

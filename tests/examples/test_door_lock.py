@@ -25,6 +25,7 @@ from edge_sdk.door.lock import DoorEvent, DoorEventKind, DoorLock, print_event
 from edge_sdk.door.watchdog import ServiceManager
 from edge_sdk.errors import AcquisitionError, GalleryError
 from edge_sdk.gallery import AttemptPolicy, Gallery, InMemoryKey
+from edge_sdk.gallery.open_attempt import OpenAttempt
 from edge_sdk.recognizer import Recognizer
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.detector import Detector
@@ -277,7 +278,7 @@ def test_an_unplugged_camera(
 ) -> None:
     class Unplugged(Camera):
         def read(self) -> UInt8Array | None:
-            if self.given == 4:
+            if self.given == 3:
                 raise AcquisitionError("no more frames", reason="no camera")
             return super().read()
 
@@ -347,7 +348,7 @@ def test_a_bad_gallery_does_not_open(
         Recognizer.open(face_networks.embedder, detector=face_networks.detector, gallery=path, key=KEY)
 
 
-STEPS = ["detect", "embed", "assess", "identify", "refresh", "read", "print", "on"]
+STEPS = ["detect", "embed", "assess", "begin_attempt", "accept_if_agreed", "refresh", "read", "print", "on"]
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, MemoryError, OSError, KeyboardInterrupt, SystemExit])
@@ -375,7 +376,8 @@ def test_a_crash_in_any_step(
         "detect": parts["detector"],
         "embed": parts["embedder"],
         "assess": parts["pad"],
-        "identify": recognizer.gallery,
+        "begin_attempt": recognizer.gallery,
+        "accept_if_agreed": OpenAttempt,
         "refresh": recognizer.gallery._session,
         "read": camera,
         "print": lock,
