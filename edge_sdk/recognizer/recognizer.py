@@ -263,7 +263,7 @@ class Recognizer:
         A face is tracked from frame to frame. `frames` good frames that are similar to each other make one attempt,
         whose probe is the mean direction of their embeddings. The attempt is counted at its second frame, and ends there
         if each frame by itself would be accepted as the same subject; if the person leaves earlier, the frames so far
-        are its evidence. After an accepted attempt there is no further attempt
+        are its evidence, and a missing frame counts as a liveness score of 0. After an accepted attempt there is no further attempt
         until the face has left. After the press of a button, `attempts=1` makes one probe and one search of the
         frames that follow, so that the policy's FPIR holds for the press.
 
