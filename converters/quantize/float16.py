@@ -23,14 +23,18 @@ def to_float16(network: Network) -> Network:
     """
     graph = network.edit()
     read = {i for op in graph.operators for i in indices(op.inputs) if i >= 0}
+    halves: dict[tuple[int, tuple[int, ...]], int] = {}  # constants that share a buffer keep sharing one
     for index in sorted(read):
         value = graph.constant(index)
         if value is None or value.dtype != np.float32:
             continue
         if value.size <= 1 or np.abs(value).max() > _LARGEST:
             continue
-        half = value.astype(np.float16)
-        stored = graph.add_tensor(f"{graph.name(index)}/float16", half.shape, np.float16, half)
+        shared = (graph.tensors[index].buffer, value.shape)
+        if shared not in halves:
+            half = value.astype(np.float16)
+            halves[shared] = graph.add_tensor(f"{graph.name(index)}/float16", half.shape, np.float16, half)
+        stored = halves[shared]
         graph.tensors[index].buffer = 0
         graph.add_operator(
             "DEQUANTIZE",

@@ -56,11 +56,13 @@ def _check_fixed(model: Any, interface: Interface, request: SourceRequest, witne
     fixed = replace(interface, batch=1)
     try:
         outputs = onnx_run.embed(model, fixed, request.inputs[:2])
-        same = outputs.shape == witness[:2].shape and bool(
-            np.abs(outputs - witness[:2]).max() <= _CLOSE * max(float(np.abs(witness[:2]).max()), 1e-6)
-        )
-    except SourceError:
-        same = False
+    except SourceError as error:
+        raise SourceError(
+            f"with a batch of one image, {error}", hint="export it with a batch of 1"
+        ) from error
+    same = outputs.shape == witness[:2].shape and bool(
+        np.abs(outputs - witness[:2]).max() <= _CLOSE * max(float(np.abs(witness[:2]).max()), 1e-6)
+    )
     if not same and np.isfinite(witness).all():
         raise SourceError(
             "the ONNX graph computes other outputs with a batch of one image than with the file's own batch",

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from converters.errors import SourceError
-from converters.sources import onnx_folding, onnx_run
+from converters.sources import onnx_folding, onnx_interface, onnx_run
 from converters.sources.onnx_file import load
-from converters.sources.onnx_interface import TO_NCHW, TO_NHWC, Interface
+from converters.sources.onnx_interface import TO_NHWC, Interface
 from converters.sources.onnx_tflite import to_tflite
 from converters.sources.source_request import Converted, SourceRequest, tools
 from edge_sdk.types import FloatArray
 
 _CLOSE = 1e-4  # share of the largest value
+_ROUNDING = 1e-6  # a sigmoid far below 0.5 differs by this much between runtimes
 _MAX_OUTPUTS = 64
 _OWN_SIZE = "some networks accept only the size that they were exported with; give that size with --size"
 _ODD = re.compile(r"[^A-Za-z0-9_]")
@@ -41,33 +42,43 @@ def convert(request: SourceRequest) -> Converted:
     onnx_folding.refuse_quantized(model)
     names = _output_names(model)
     request.stage = "running the file with onnxruntime"
-    outputs = _run(model, request.inputs)
+    outputs = _run(model, interface, request.inputs)
     tflite, converters = to_tflite(
         model,
         request,
         interface,
-        is_true=lambda tflite: _is_true(tflite, request, outputs, names),
+        is_true=lambda tflite: _is_true(tflite, request, interface, outputs, names),
         outputs=names,
     )
-    witness = _witness(outputs, names, _shapes(tflite, names))
+    rows = _rows(outputs, interface, names, _shapes(tflite, names))
+    witness = np.stack([np.concatenate([row[name] for name in sorted(names)]) for row in rows])
     used = tools("onnx", "onnxruntime", *converters)
     return Converted(tflite, witness, used, notes + fixed + folded)
 
 
 def _is_true(
-    tflite: bytes, request: SourceRequest, outputs: list[list[FloatArray]], names: list[str]
+    tflite: bytes,
+    request: SourceRequest,
+    interface: Interface,
+    outputs: list[list[FloatArray]],
+    names: list[str],
 ) -> bool:
-    """Compare the outputs of a converted network with those of onnxruntime."""
+    """Compare each output of a converted network with that of onnxruntime, relative to the output's largest value."""
     shapes = _shapes(tflite, names)
     if any(math.prod(shape) != value.size for shape, value in zip(shapes, outputs[0], strict=True)):
         return False
-    witness = _witness(outputs, names, shapes)
+    rows = _rows(outputs, interface, names, shapes)
+    limits = {
+        name: _CLOSE * max(float(np.abs(row[name]).max(initial=0)) for row in rows) + _ROUNDING
+        for name in names
+    }
     run = _signature(tflite)
-    for image, row in zip(request.inputs, witness, strict=True):
+    for image, row in zip(request.inputs, rows, strict=True):
         results = run(image=image[None])
-        values = np.concatenate([np.ravel(results[name]) for name in sorted(names)])
-        if np.abs(values - row).max() > _CLOSE * max(float(np.abs(row).max()), 1e-6):
-            return False
+        for name in names:
+            # Written so that NaN is a difference.
+            if not np.abs(np.ravel(results[name]) - row[name]).max(initial=0) <= limits[name]:
+                return False
     return True
 
 
@@ -92,12 +103,14 @@ def _fix_image(model: Any, request: SourceRequest) -> tuple[Interface, tuple[str
     dims = inputs[0].type.tensor_type.shape.dim
     height, width, channels = request.contract.shape
     shape = [d.dim_value if d.HasField("dim_value") else 0 for d in dims]
-    if len(shape) != 4 or shape[1] not in (0, channels):
+    first = len(shape) == 4 and onnx_interface.channels_first([side or None for side in shape], channels)
+    if len(shape) != 4 or shape[1 if first else 3] not in (0, channels):
         raise SourceError(
-            f"graph input is {'x'.join(map(str, shape))}, expected batch, {channels} channels, height, width"
+            f"graph input is {'x'.join(str(side or '?') for side in shape)}, expected batch, {channels} channels, height,"
+            " width, or batch, height, width, channels"
         )
-    fixed = [1, channels, height, width]
-    interface = Interface(inputs[0].name, 1, channels_first=True, open_size=False)
+    fixed = [1, channels, height, width] if first else [1, height, width, channels]
+    interface = Interface(inputs[0].name, 1, channels_first=first, open_size=False)
     if shape == fixed:
         return interface, ()
     for dim, side in zip(dims, fixed, strict=True):
@@ -117,7 +130,7 @@ def _output_names(model: Any) -> list[str]:
     return names
 
 
-def _run(model: Any, inputs: FloatArray) -> list[list[FloatArray]]:
+def _run(model: Any, interface: Interface, inputs: FloatArray) -> list[list[FloatArray]]:
     """Run onnxruntime on each image; return every output in the file's order."""
     try:
         session = onnx_run.open_session(model)
@@ -125,23 +138,23 @@ def _run(model: Any, inputs: FloatArray) -> list[list[FloatArray]]:
         raise SourceError(f"{error} (at this size)", hint=_OWN_SIZE) from error
     name = session.get_inputs()[0].name
     try:
-        return [
-            session.run(None, {name: np.ascontiguousarray(image[None].transpose(TO_NCHW))})
-            for image in inputs
-        ]
+        return [session.run(None, {name: interface.as_onnx(image[None])}) for image in inputs]
     except onnx_run.run_errors() as error:
         raise SourceError(
             f"onnxruntime cannot run it at this size: {str(error).splitlines()[0][:200]}", hint=_OWN_SIZE
         ) from error
 
 
-def _witness(outputs: list[list[FloatArray]], names: list[str], shapes: list[tuple[int, ...]]) -> FloatArray:
-    """Join the outputs of each image into one row, with the maps in NHWC as in the converted network."""
+def _rows(
+    outputs: list[list[FloatArray]], interface: Interface, names: list[str], shapes: list[tuple[int, ...]]
+) -> list[dict[str, FloatArray]]:
+    """Return the flat outputs of each image by name, with the maps in NHWC as in the converted network."""
     rows = []
     for values in outputs:
-        parts = {}
+        row = {}
         for name, value, shape in zip(names, values, shapes, strict=True):
-            channels_last = value.transpose(TO_NHWC) if value.ndim == 4 else value
-            parts[name] = (channels_last if channels_last.shape == shape else value).ravel()
-        rows.append(np.concatenate([parts[name] for name in sorted(names)]).astype(np.float32))
-    return np.stack(rows)
+            image = value.ndim == 4 and interface.channels_first
+            channels_last = value.transpose(TO_NHWC) if image else value
+            row[name] = (channels_last if channels_last.shape == shape else value).ravel().astype(np.float32)
+        rows.append(row)
+    return rows

@@ -13,6 +13,8 @@ from converters.sources.onnx_run import open_session
 from converters.sources.source_request import SourceRequest
 
 _STANDARD = ("", "ai.onnx")
+#: Most operators of a graph without its local functions.
+MAX_OPERATORS = 100_000
 
 
 def load(request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
@@ -31,6 +33,7 @@ def load(request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
     _check_version(model)
     notes = _load_external(model, request.path.parent)
     _check_operators(model)
+    _check_functions(model)
     _check_valid(model)
     if model.functions:
         from onnx import inliner
@@ -57,6 +60,24 @@ def _check_valid(model: Any) -> None:
             raise SourceError(f"the ONNX model is not valid: {line[:300]}", hint="export it again") from error
 
 
+def _check_functions(model: Any) -> None:
+    """Refuse functions that call each other so often that the graph would be too large without them."""
+    bodies = {(f.domain, f.name): f.node for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    for _ in (
+        bodies
+    ):  # each round completes at least one level of calls; a cycle is refused by the checker of onnx
+        sizes = {
+            key: min(sum(sizes.get((n.domain, n.op_type), 1) for n in body), MAX_OPERATORS + 1)
+            for key, body in bodies.items()
+        }
+        if max(sizes.values()) > MAX_OPERATORS:
+            raise SourceError(
+                f"its functions need more than {MAX_OPERATORS} operators",
+                hint="export it without local functions",
+            )
+
+
 def _check_version(model: Any) -> None:
     import onnx
 
@@ -77,12 +98,12 @@ def _load_external(model: Any, folder: Path) -> tuple[str, ...]:
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
     external = [tensor for tensor in model.graph.initializer if uses_external_data(tensor)]
-    names = sorted({str(ExternalDataInfo(tensor).location) for tensor in external})
-    for name in names:
-        _check_external(name, folder)
     try:
+        names = sorted({str(ExternalDataInfo(tensor).location) for tensor in external})
+        for name in names:
+            _check_external(name, folder)
         onnx.load_external_data_for_model(model, str(folder))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
         line = str(error).splitlines()[0]
         raise SourceError(
             f"its external weights cannot be read: {line}", hint="copy both files again"

@@ -12,7 +12,6 @@ import numpy as np
 from converters.errors import SourceError
 from converters.sources import checks
 from edge_sdk.model.array_contract import AnyContract, ArrayContract
-from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 TO_NHWC = [0, 2, 3, 1]
@@ -58,6 +57,8 @@ def drop_unread_inputs(model: Any) -> tuple[str, ...]:
     kept = [value for value in graph.input if value.name not in stored and value not in unread]
     del graph.input[:]
     graph.input.extend(kept)
+    # Up to version 3 every initializer must be an input too, and onnxruntime refuses the graph otherwise.
+    model.ir_version = max(model.ir_version, 4)
     return (f"graph inputs that no operator reads, dropped: {len(unread)}",) if unread else ()
 
 
@@ -96,7 +97,7 @@ def examine(model: Any, contract: AnyContract) -> Interface:
             f"graph input is {_describe(graph.input[0])}, expected batch, channels, height and width",
             hint="export a network that takes one image",
         )
-    first = _channels_first(sides, contract)
+    first = channels_first(sides, contract.channels)
     image = [*sides[2:], sides[1]] if first else sides[1:]
     checks.check_input(image, contract)
     return Interface(graph.input[0].name, sides[0], first, None in image)
@@ -119,11 +120,11 @@ def _check_float(side: str, value: Any) -> None:
     raise SourceError(f"{side} is {name}, expected float32", hint="export the network in float32")
 
 
-def _channels_first(sides: list[int | None], contract: InputContract) -> bool:
+def channels_first(sides: list[int | None], channels: int) -> bool:
     """Distinguish NCHW from NHWC by the contract's channels, or by a side of 1 or 3."""
     _, second, _, last = sides
-    if (second == contract.channels) != (last == contract.channels):
-        return second == contract.channels
+    if (second == channels) != (last == channels):
+        return second == channels
     if (second in (1, 3)) != (last in (1, 3)):
         return second in (1, 3)
     return True  # the layout of most exporters, if the shape does not decide

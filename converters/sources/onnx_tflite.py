@@ -19,7 +19,8 @@ from converters.errors import SourceError
 from converters.sources import onnx_interface
 from converters.sources.onnx_interface import Interface
 from converters.sources.onnx_lowering.call import UnsupportedOperatorError
-from converters.sources.onnx_lowering.lower import describe, network, refuse_unknown
+from converters.sources.onnx_lowering.lower import LOWERINGS, describe, network, refuse_unknown
+from converters.sources.onnx_rewrites.functions import expand_functions
 from converters.sources.onnx_rewrites.gelu import fuse_gelu
 from converters.sources.onnx_run import open_session
 from converters.sources.source_request import SourceRequest
@@ -140,6 +141,7 @@ def lower_to_tflite(
     model: Any, request: SourceRequest, interface: Interface, outputs: Sequence[str] = (OUTPUT,)
 ) -> bytes:
     """Write a graph operator by operator; see ``to_tflite``."""
+    model = expand_functions(model, LOWERINGS)
     fuse_gelu(model)
     try:
         refuse_unknown(model)
@@ -183,7 +185,7 @@ def _first_different(model: Any, request: SourceRequest, interface: Interface) -
                 continue
             position = names.index(name)
             expected, actual = np.asarray(values[position]), np.asarray(computed[position])
-            if expected.ndim == 4:
+            if expected.ndim == 4 and interface.channels_first:
                 expected = expected.transpose(onnx_interface.TO_NHWC)
             scale = max(float(np.abs(expected).max(initial=0)), 1e-6)
             if (

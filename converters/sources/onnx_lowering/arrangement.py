@@ -187,8 +187,13 @@ def _depth_to_space(tf: Any, call: Call) -> Placed:
 
 
 def _space_to_depth(tf: Any, call: Call) -> Placed:
-    data = stored(tf, call.value(0), channels_last(4))
-    return Placed(tf.nn.space_to_depth(data, call.get("blocksize")), channels_last(4))
+    block = call.get("blocksize")
+    data = tf.nn.space_to_depth(stored(tf, call.value(0), channels_last(4)), block)
+    if call.get("mode", "DCR") == "CRD":
+        channels = int(data.shape[-1])
+        index = np.arange(channels).reshape(block, block, -1).transpose(2, 0, 1).ravel()
+        data = tf.gather(data, index.astype(np.int32), axis=-1)
+    return Placed(data, channels_last(4))
 
 
 def _gather_nd(tf: Any, call: Call) -> Placed:

@@ -26,13 +26,14 @@ def _conv(tf: Any, call: Call) -> Placed:
     filters = np.transpose(kernel, (*range(2, kernel.ndim), 1, 0))
     if spatial == 1:
         data, filters, windows = as_planes(tf, data), filters[None], windows.as_planes()
-    data, padding = windows.padded(tf, data, 0.0)
+    depthwise = spatial < 3 and group > 1 and group == value.shape[1]
+    data, padding = windows.padded(tf, data, 0.0, same=not depthwise or len(set(windows.strides)) == 1)
     if spatial == 3:
         if group != 1:
             raise UnsupportedOperatorError(f"a grouped convolution in three dimensions (group={group})")
         strides, dilations = [1, *windows.strides, 1], [1, *windows.dilations, 1]
         result = tf.nn.conv3d(data, filters, strides, padding, dilations=dilations)
-    elif group > 1 and group == value.shape[1]:
+    elif depthwise:
         result = _depthwise(tf, data, filters, windows, padding)
     else:
         # A filter with fewer channels than the image is a grouped convolution, in TensorFlow and in TFLite.
@@ -54,8 +55,6 @@ def _depthwise(tf: Any, data: Any, filters: Any, windows: Windows, padding: str)
         strides = (max(strides), max(strides))  # a side of length 1 has one window at any stride
     step: tuple[int, int] = (1, 1)
     if strides[0] != strides[1]:  # the operator has one stride for both directions
-        if padding != "VALID":
-            raise UnsupportedOperatorError(f"a depthwise convolution with the strides {strides}")
         strides, step = (1, 1), (strides[0], strides[1])
     result = tf.raw_ops.DepthwiseConv2dNative(
         input=data,

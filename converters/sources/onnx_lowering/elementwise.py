@@ -155,7 +155,11 @@ def _cast(tf: Any, call: Call) -> Placed:
     from onnx import helper
 
     value = call.value(0)
-    target = np.dtype(helper.tensor_dtype_to_np_dtype(call.get("to")))
+    if call.kind == "CastLike":
+        like = call.value(1).data.dtype
+        target = np.dtype(getattr(like, "as_numpy_dtype", like))
+    else:
+        target = np.dtype(helper.tensor_dtype_to_np_dtype(call.get("to")))
     if value.constant:
         return value.with_data(value.data.astype(target))
     return (
@@ -168,7 +172,7 @@ OPERATORS: Mapping[str, Lowering] = {
     "Add": _broadcast(lambda tf, a, b: a + b),
     "And": _broadcast(lambda tf, a, b: tf.logical_and(a, b)),
     "Cast": _cast,
-    "CastLike": _unary(lambda tf, x: x),
+    "CastLike": _cast,
     "Ceil": _unary(lambda tf, x: tf.math.ceil(x)),
     "Celu": _parameters(_celu),
     "Clip": _clip,

@@ -71,7 +71,7 @@ def network(model: Any, order: Order | None) -> Callable[[Any], list[Any]]:
         order: Stored order of the input's axes: channels last for an image in NCHW; None for the graph's own order.
 
     Returns:
-        A function of the input, as it is stored, that returns the outputs; images are returned with channels last.
+        A function of the input, as it is stored, that returns the outputs; images of a graph in NCHW are returned with channels last.
 
     Raises:
         UnsupportedOperatorError: When the function is called: an operator has a form that is not supported; the message
@@ -99,19 +99,30 @@ def network(model: Any, order: Order | None) -> Callable[[Any], list[Any]]:
                     results = _lower(tf, node, values, opset)
             except UnsupportedOperatorError as error:
                 raise UnsupportedOperatorError(f"{describe(node)} has no TFLite form: {error}") from error
-            except (ValueError, TypeError, NotImplementedError, IndexError, KeyError) as error:
+            except (
+                ArithmeticError,
+                AttributeError,
+                LookupError,
+                NotImplementedError,
+                TypeError,
+                ValueError,
+                tf.errors.OpError,
+            ) as error:
                 line = next(iter(str(error).splitlines()), "")
                 raise UnsupportedOperatorError(
                     f"{describe(node)} cannot be converted: {line[:200]}"
                 ) from error
             values.update(zip(node.output, results, strict=False))
-        return [_output(tf, values[value.name]) for value in graph.output]
+        return [_output(tf, values[value.name], order) for value in graph.output]
 
-    return call
+    # AutoGraph would put a traceback before the message of an error.
+    function: Callable[[Any], list[Any]] = tf.autograph.experimental.do_not_convert(call)
+    return function
 
 
-def _output(tf: Any, value: Placed) -> Any:
-    data = stored(tf, value, channels_last(4)) if value.rank == 4 else as_onnx(tf, value)
+def _output(tf: Any, value: Placed, order: Order | None) -> Any:
+    image = value.rank == 4 and order is not None
+    data = stored(tf, value, channels_last(4)) if image else as_onnx(tf, value)
     return tf.identity(data)
 
 

@@ -19,7 +19,8 @@ _FUNCTIONS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu"}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _DEFAULT = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 State = tuple[Any, ...]
-Step = Callable[[Any, State], State]
+# The state before the first step is None if it is zero.
+Step = Callable[[Any, State | None], State]
 
 
 def _recurrent(tf: Any, call: Call) -> list[Placed]:
@@ -27,8 +28,8 @@ def _recurrent(tf: Any, call: Call) -> list[Placed]:
     batch_first = bool(call.get("layout", 0))
     if batch_first:
         x = tf.transpose(x, (1, 0, 2))
-    steps, batch, _ = map(int, x.shape)
-    _check(call, steps, batch)
+    steps = int(x.shape[0])
+    _check(call, steps)
     hidden = call.get("hidden_size")
     reverse = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[
         call.get("direction", "forward")
@@ -38,17 +39,17 @@ def _recurrent(tf: Any, call: Call) -> list[Placed]:
         step = _step(tf, call, index, hidden)
         weights, bias = call.constant(1)[index], _bias(call, index, hidden)[0]
         products = tf.unstack(tf.matmul(x, weights.T) + bias)
-        state = _initial(tf, call, index, batch, hidden, batch_first)
-        outputs = []
-        for product in reversed(products) if backward else products:
-            state = step(product, state)
-            outputs.append(state[0])
+        order = products[::-1] if backward else products
+        results = [step(order[0], _initial(tf, call, index, batch_first))]
+        for product in order[1:]:
+            results.append(step(product, results[-1]))
+        outputs = [result[0] for result in results]
         sequences.append(outputs[::-1] if backward else outputs)
-        states.append(state)
+        states.append(results[-1])
     return _outputs(tf, call, sequences, states, batch_first)
 
 
-def _check(call: Call, steps: int, batch: int) -> None:
+def _check(call: Call, steps: int) -> None:
     if steps > MAX_STEPS:
         raise UnsupportedOperatorError(f"{steps} time steps, at most {MAX_STEPS} can be written out")
     if call.get("clip") is not None:
@@ -80,15 +81,16 @@ def _bias(call: Call, index: int, hidden: int) -> tuple[Any, Any]:
     return first + second, np.zeros(count, np.float32)
 
 
-def _initial(tf: Any, call: Call, index: int, batch: int, hidden: int, batch_first: bool) -> State:
+def _initial(tf: Any, call: Call, index: int, batch_first: bool) -> State | None:
+    given = [call.optional(position) for position in ((5, 6) if call.kind == "LSTM" else (5,))]
+    if all(value is None or (value.constant and not np.any(value.data)) for value in given):
+        return None
     states = []
-    for position in (5, 6) if call.kind == "LSTM" else (5,):
-        value = call.optional(position)
+    for value in given:
         if value is None:
-            states.append(tf.zeros((batch, hidden)))
-        else:
-            data = as_onnx(tf, value)
-            states.append(data[:, index] if batch_first else data[index])
+            raise UnsupportedOperatorError("only one of two initial states")
+        data = as_onnx(tf, value)
+        states.append(data[:, index] if batch_first else data[index])
     return tuple(states)
 
 
@@ -99,23 +101,32 @@ def _functions(tf: Any, call: Call, index: int) -> list[Callable[[Any], Any]]:
 
 
 def _step(tf: Any, call: Call, index: int, hidden: int) -> Step:
-    recurrence = call.constant(2)[index].T
+    # One tensor for all steps: each array that TensorFlow is given becomes a constant of its own.
+    recurrence = tf.constant(call.constant(2)[index].T)
     functions = _functions(tf, call, index)
     if call.kind == "RNN":
-        return lambda product, state: (functions[0](product + tf.matmul(state[0], recurrence)),)
+        return lambda product, state: (
+            functions[0](product + tf.matmul(state[0], recurrence) if state else product),
+        )
     if call.kind == "LSTM":
         return _lstm_step(tf, recurrence, functions, hidden)
-    return _gru_step(tf, call, recurrence, functions, _bias(call, index, hidden)[1][2 * hidden :], hidden)
+    return _gru_step(
+        tf, call, call.constant(2)[index].T, functions, _bias(call, index, hidden)[1][2 * hidden :], hidden
+    )
 
 
 def _lstm_step(tf: Any, recurrence: Any, functions: list[Callable[[Any], Any]], hidden: int) -> Step:
     gate, cell_gate, output = functions
 
-    def step(product: Any, state: State) -> State:
-        gates, candidate = tf.split(product + tf.matmul(state[0], recurrence), [3 * hidden, hidden], axis=1)
-        enter, leave, forget = tf.split(gate(gates), 3, axis=1)
-        cell = forget * state[1] + enter * cell_gate(candidate)
-        return leave * output(cell), cell
+    def step(product: Any, state: State | None) -> State:
+        if state is None:
+            # Slices instead of a split: quantizers leave a split with an unused output in float.
+            cell = gate(product[:, :hidden]) * cell_gate(product[:, 3 * hidden :])
+            return gate(product[:, hidden : 2 * hidden]) * output(cell), cell
+        # XNNPACK splits into equal parts only.
+        enter, leave, forget, candidate = tf.split(product + tf.matmul(state[0], recurrence), 4, axis=1)
+        cell = gate(forget) * state[1] + gate(enter) * cell_gate(candidate)
+        return gate(leave) * output(cell), cell
 
     return step
 
@@ -129,13 +140,22 @@ def _gru_step(
     hidden: int,
 ) -> Step:
     gate, output = functions
-    for_gates, for_candidate = recurrence[:, : 2 * hidden], recurrence[:, 2 * hidden :]
+    for_gates, for_candidate = (
+        tf.constant(part) for part in (recurrence[:, : 2 * hidden], recurrence[:, 2 * hidden :])
+    )
     before_reset = bool(call.get("linear_before_reset", 0))
 
-    def step(product: Any, state: State) -> State:
+    def step(product: Any, state: State | None) -> State:
+        if state is None:
+            candidate = product[:, 2 * hidden :]
+            if before_reset and candidate_bias.any():
+                candidate = candidate + gate(product[:, hidden : 2 * hidden]) * candidate_bias
+            fresh = output(candidate)
+            return (fresh - gate(product[:, :hidden]) * fresh,)
         (previous,) = state
-        gates, candidate = tf.split(product, [2 * hidden, hidden], axis=1)
-        update, reset = tf.split(gate(gates + tf.matmul(previous, for_gates)), 2, axis=1)
+        update, reset, candidate = tf.split(product, 3, axis=1)
+        update_by_state, reset_by_state = tf.split(tf.matmul(previous, for_gates), 2, axis=1)
+        update, reset = gate(update + update_by_state), gate(reset + reset_by_state)
         if before_reset:
             candidate = candidate + reset * (tf.matmul(previous, for_candidate) + candidate_bias)
         else:

@@ -89,11 +89,18 @@ class Windows:
         """True if any value is added."""
         return any(side for pair in self.all_pads for side in pair)
 
-    def padded(self, tf: Any, data: Any, value: float) -> tuple[Any, str]:
-        """Return the data (N, spatial axes, C), padded if needed, and TensorFlow's name of the remaining padding."""
+    def padded(self, tf: Any, data: Any, value: float, *, same: bool = True) -> tuple[Any, str]:
+        """Return the data (N, spatial axes, C), padded if needed, and TensorFlow's name of the remaining padding.
+
+        Args:
+            tf: TensorFlow.
+            data: The image.
+            value: Value of the padding.
+            same: True if the operator can pad by TensorFlow's SAME.
+        """
         if not self.is_padded:
             return data, "VALID"
-        if self.is_same:
+        if same and self.is_same:
             return data, "SAME"
         pads = [(0, 0), *self.all_pads, (0, 0)]
         return tf.pad(data, pads, constant_values=value), "VALID"

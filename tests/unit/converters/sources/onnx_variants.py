@@ -810,6 +810,43 @@ def moving(name):
     return net.model(net.pooled(net.conv(x, channels, 16), 16))
 
 
+# --- forms found in published networks
+
+
+@variant("operators that the standard defines by others", "attention_opset23", "rotary_opset23")
+def defined_by_others(name):
+    net = Net(opset=23)
+    x = net.stem(16)
+    x = net("Transpose", net("Reshape", x, net.ints(1, 16, 256)), perm=[0, 2, 1])
+    q, k, v = (net.linear(x, 16, 16) for _ in range(3))
+    if name == "rotary_opset23":
+        angles = np.outer(np.arange(256), [1.0, 0.1])[None]
+        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        q, k = (net("RotaryEmbedding", t, cos, sin, num_heads=4) for t in (q, k))
+    x = net("Add", x, net("Attention", q, k, v, q_num_heads=4, kv_num_heads=4))
+    return net.model(net.dense(net("ReduceMean", x, net.ints(1), keepdims=0), 16, 16))
+
+
+@variant("strides of 2 in one direction (text recognition)")
+def depthwise_two_strides():
+    net = Net()
+    x = net.conv(net.stem(16), 16, 16, group=16, strides=[2, 1])
+    return net.model(net.pooled(net.conv(x, 16, 16, 1), 16))
+
+
+@variant("initializers listed as inputs, IR version 3")
+def listed_weights_unsqueezed():
+    net = Net(opset=9)
+    x = net.conv("input", 3, 16)
+    for op, vector in (("Mul", net.positive(16)), ("Add", net.normal(16))):
+        x = net(op, x, net("Unsqueeze", vector, axes=[1, 2]))
+    model = net.model(net.pooled(net("Relu", x), 16), ir=3)
+    model.graph.input.extend(
+        helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in model.graph.initializer
+    )
+    return model
+
+
 def contract_shape(model):
     """Shape of one input without the batch, with channels last for images."""
     sides = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]

@@ -30,6 +30,9 @@ FAST = (
     "resize_cubic",
     "pool_average_ceil",
     "deconv_group",
+    "rotary_opset23",
+    "depthwise_two_strides",
+    "listed_weights_unsqueezed",
 )
 
 

@@ -105,6 +105,7 @@ def test_onnx_channels_last_with_open_shape_and_block_quantized_weights(models, 
         "the image size of the ONNX file was open and is the contract's now",
     )
     assert signature(source.network.data) == [1, SIDE, SIDE, 3]
+    assert "onnx2tf" in source.tools  # recipes of earlier versions contain the names of its tensors
     assert_true_to_source(source, images)
 
 
