@@ -218,8 +218,8 @@ def judge_place(changes: Mapping[str, float]) -> Finding | None:
         if changes.get(size, -1.0) >= _RESIZED:
             return Finding(
                 "size",
-                f"the faces are {_SIZES[size]}: the network responds {np.exp(changes[size]):.2f} times as strongly to"
-                f" {size} images",
+                f"the faces are {_SIZES[size]}, or the images show no faces: the network responds"
+                f" {np.exp(changes[size]):.2f} times as strongly to {size} images",
                 _ALIGN,
             )
         shifts = {name: value for name, value in changes.items() if name.startswith("shifted")}
@@ -227,7 +227,8 @@ def judge_place(changes: Mapping[str, float]) -> Finding | None:
         if best and shifts[best] >= _SHIFTED:
             return Finding(
                 "shifted",
-                f"the network responds {np.exp(shifts[best]):.2f} times as strongly to the images {best}",
+                "the faces are shifted, or the images show no faces: the network responds"
+                f" {np.exp(shifts[best]):.2f} times as strongly to the images {best}",
                 _ALIGN,
             )
     if response > _NO_FACES:

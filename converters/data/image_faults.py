@@ -44,7 +44,7 @@ def find_too_few(count: int) -> list[Finding]:
     """Return a finding if there are few images or arrays for activation ranges."""
     if count >= RECOMMENDED_IMAGES:
         return []
-    cure = f"{RECOMMENDED_IMAGES} or more are recommended: ranges of few do not cover what the device sees"
+    cure = f"give {3 * RECOMMENDED_IMAGES // 2} or more, of which two thirds are used for ranges: few do not cover what the device sees"
     return [Finding("few", f"{count} used for activation ranges", cure)]
 
 

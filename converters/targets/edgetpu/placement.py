@@ -31,6 +31,8 @@ SRAM_BYTES = 8 << 20
 COMPILED = "'edgetpu-custom-op'"
 
 _MACS_PER_S = 2e12  # 4 TOPS at 8 bits; a multiplication and an addition are two operations
+#: Operators with weights whose multiplications are not counted.
+_NOT_COUNTED = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "BATCH_MATMUL", "TRANSPOSE_CONV"}
 _USB3_BYTES_PER_S = 320e6
 
 
@@ -151,17 +153,17 @@ def estimate_latency(graph: Graph) -> Estimate | None:
     """Compute a lower bound of the latency: multiplications at the chip's peak rate plus streamed parameters over USB 3.
 
     Returns:
-        None if an operator other than a float conversion runs on the CPU, or if the network has no multiplications.
+        None if an operator other than a float conversion runs on the CPU, or if the multiplications are not known.
     """
     placement = predict_placement(graph)
     if any(reason != FLOAT_CONVERSION for reason in placement.on_cpu.values()):
         return None
     macs = sum(multiplications(graph).values())
-    if not macs:
+    if not macs or any(graph.op_name(operator) in _NOT_COUNTED for operator in graph.operators):
         return None
     seconds = macs / _MACS_PER_S + placement.streamed_bytes / _USB3_BYTES_PER_S
     streamed = f" and {placement.streamed_bytes / 1e6:.1f} MB over USB 3" if placement.streamed_bytes else ""
-    basis = f"lower bound: {macs / 1e6:.0f} million multiplications at the chip's peak of 4 TOPS{streamed}"
+    basis = f"lower bound: {macs / 1e6:.3g} million multiplications at the chip's peak of 4 TOPS{streamed}"
     return Estimate(1e3 * seconds, basis)
 
 

@@ -81,8 +81,9 @@ def whole_for_nnapi(graph: Graph) -> Iterator[RuleFinding]:
         counts = join_names([f"{count} {name}" for name, count in islands.most_common()])
         yield RuleFinding(
             "note",
-            f"{counts} compute in float: the CPU runs the network in one partition, NNAPI splits it into several",
-            "for an NPU that is used through NNAPI, convert with --target ethos-u or edgetpu, which write full int8",
+            f"operators that compute in float: {counts}; the CPU runs the network in one partition, NNAPI splits it into several",
+            "for an NPU that is used through NNAPI, try --target ethos-u or edgetpu, which write full int8 if all operators"
+            " have an int8 form",
         )
 
 

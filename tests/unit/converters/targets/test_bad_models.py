@@ -264,7 +264,7 @@ BAD: dict[str, Bad] = {
     "mobile: a batch of 4": Bad("mobile", "one-image-at-a-time", "a batch of 4", of(lambda n, x: n.convolution(x), np.float32, shape=(4, 16, 16, 3))),
     "mobile: two outputs": Bad("mobile", "one-input-one-output", "2 outputs", two_outputs),
     "mobile: PReLU in int8": Bad("mobile", "xnnpack-takes-it", "1 int8 PRELU", named("prelu")),
-    "mobile: float between integers": Bad("mobile", "whole-for-nnapi", "1 PRELU compute in float", of(island)),
+    "mobile: float between integers": Bad("mobile", "whole-for-nnapi", "operators that compute in float: 1 PRELU", of(island)),
     "mobile: a custom operator": Bad("mobile", "no-custom-operators", "FaceWarp", of(custom, np.float32)),
     # An Arm NPU
     "ethos-u: PReLU": Bad("ethos-u", "slopes-spelled-out", "PRELU", named("prelu")),
