@@ -185,10 +185,9 @@ def _run(arguments: argparse.Namespace) -> int:
     data = sources.read()
     protocol = replace(protocol, pairs=data.pairs, open_set=data.open_set, open_set_name=data.open_set_name)
     if arguments.cameras is not None:
-        protocol = replace(
-            protocol,
-            cameras=read_cameras(arguments.cameras, [sample.name for sample in data.samples.samples]),
-        )
+        cameras = read_cameras(arguments.cameras, [sample.name for sample in data.samples.samples])
+        with usage_errors(arguments):
+            protocol = replace(protocol, cameras=cameras)
     with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:
         evaluation = measure(artefact, data.samples, protocol, workers=workers, cache=cache_folder(arguments))
     if arguments.report is not None:

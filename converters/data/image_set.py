@@ -96,7 +96,7 @@ class ImageSet:
         for name in files.names:
             of_kind[name.lower().endswith(ARRAY_SUFFIX)].append(name)
         if arrays is None:
-            arrays = not of_kind[False]
+            arrays = bool(of_kind[True]) and not of_kind[False]
         if not of_kind[arrays]:
             kinds = f"arrays ({ARRAY_SUFFIX})", f"images ({', '.join(SUFFIXES)})"
             expected, other = kinds if arrays else kinds[::-1]

@@ -29,7 +29,10 @@ def sections(
     """
     labels = distinct_labels([evaluation.artefact for evaluation in evaluations])
     series = [(label, e.verification) for label, e in zip(labels, evaluations, strict=True)]
-    measured = [(e.artefact, e.verification, e.notes) for e in evaluations]
+    measured = [
+        (e.artefact, e.verification, (*([e.cameras.line()] if e.cameras else []), *e.notes))
+        for e in evaluations
+    ]
     drawn = curves(series, prefix="evaluated") if with_curves else ""
     rendered = [operating_points("thresholds-table", measured, drawn)]
     searched = [

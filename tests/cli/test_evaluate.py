@@ -376,6 +376,43 @@ def test_error_rates_by_group_are_printed_and_written_to_the_page(
     assert [group["images"] for group in values["groups"]["covariates"]] == [[60, 60]]
 
 
+def test_cameras_hold_for_groups_and_the_card_too(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path, groups: Path, tmp_path: Path
+) -> None:
+    """Images 1 and 2 of each subject are from one camera, images 3 and 4 from another."""
+    cameras, page = tmp_path / "cameras.csv", tmp_path / "page.html"
+    rows = [f"{file.parent.name}/{file.name},{int(file.stem[-1]) > 2}" for file in people.rglob("*.png")]
+    cameras.write_text("\n".join(["image,camera", *sorted(rows)]) + "\n")
+    arguments = [
+        "evaluate",
+        model,
+        "--images",
+        people,
+        "--cameras",
+        cameras,
+        "--groups",
+        groups,
+        "--write-card",
+    ]
+    outcome = edge_convert(*arguments, "--report", page, "--json")
+    assert outcome.code == 0
+    value = json.loads(outcome.out)
+    assert value["verification"]["mated_trials"] == 30 * 4
+    assert value["verification"]["non_mated_trials"] == 120 * 119 // 2 - 30 * 6
+    assert (value["cameras"]["probes"], value["cameras"]["cameras"]) == (120, 2)
+    within = value["groups"]["covariates"][0]["points"][0]["within"]
+    assert sum(group["mated_trials"] for group in within) == 30 * 4
+    assert ModelFile.open(model).card.operating_points[0].mated_trials == 30 * 4
+    assert "pairs across cameras" in page.read_text() and "mean average precision" in page.read_text()
+    text = edge_convert("evaluate", model, "--images", people, "--cameras", cameras)
+    assert "people: 120 images of 30 subjects, pairs across cameras" in text.out and "rank 5" in text.out
+    searched = edge_convert(*arguments[:6], "--enrolled-share", "0.5")
+    assert searched.code == 2 and "or cameras, found both" in searched.err
+    cameras.write_text("\n".join(["image,camera", *rows[1:]]) + "\n")
+    partial = edge_convert("evaluate", model, "--images", people, "--cameras", cameras)
+    assert partial.code == 3 and "expected a camera of each image in cameras.csv" in partial.err
+
+
 def test_the_change_of_each_group_is_printed(
     edge_convert: Callable[..., Outcome], model: Path, people: Path, groups: Path, tmp_path: Path
 ) -> None:

@@ -173,6 +173,11 @@ class Protocol:
                 "expected a pairs file or cameras, found both",
                 hint="a pairs file lists its comparisons itself",
             )
+        if self.open_set is not None and self.cameras is not None:
+            raise InputError(
+                "expected enrolled subjects and probes for 1:N, or cameras, found both",
+                hint="with cameras, each image is searched among those of other cameras",
+            )
         for rate in self.fmrs:
             check_rate(rate)
         for rate in self.fpirs:
