@@ -14,6 +14,7 @@ from converters.analyze.replay_check import ReplayCheck
 from converters.evaluate.metrics import ScoreNoise, SmoothedDifference, Unsupported, margin
 from converters.evaluate.metrics.margin import DEFAULT_MARGIN
 from converters.evaluate.runner.difference_text import pooled_lines
+from converters.refused import RefusedFile, RefusedTarget
 from converters.targets.check import TargetReport
 from edge_sdk.model.array_contract import AnyContract
 
@@ -114,21 +115,6 @@ class ArtefactResult:
 
 
 @dataclass(frozen=True)
-class RefusedTarget:
-    """A target whose files were not written.
-
-    Args:
-        name: Name of the target.
-        error: The rule, gate or limit that was not met, or the error of a quantizer.
-        hint: What to do about it; empty if that is not known.
-    """
-
-    name: str
-    error: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
 class ConversionResult:
     """Result of a conversion.
 
@@ -151,7 +137,8 @@ class ConversionResult:
         collapse: Comparison of embeddings of different images by the float network; None without images.
         replays: Comparison of each network that was replayed without images with the recorded one, by its recipe's name.
         calibration_check: Result of the check of the calibration images; None if they are drawn or recorded.
-        refused: Targets that were refused; the files of the others are complete.
+        refused: Targets that were refused.
+        refused_files: Files of other targets that were refused.
         timing: How the times were measured, and why some are unreliable.
         differences: Difference of TAR to the float network on the labelled images of a search, by the recipe's name.
     """
@@ -174,6 +161,7 @@ class ConversionResult:
     replays: Mapping[str, ReplayCheck] = field(default_factory=dict)
     calibration_check: CalibrationCheck | None = None
     refused: tuple[RefusedTarget, ...] = ()
+    refused_files: tuple[RefusedFile, ...] = ()
     timing: str = ""
     differences: Mapping[str, SmoothedDifference | Unsupported] = field(default_factory=dict)
 
@@ -184,8 +172,8 @@ class ConversionResult:
 
     @property
     def passed(self) -> bool:
-        """True if no target was refused and no written file misses its budget."""
-        return not (self.refused or self.missed)
+        """True if no target and no file was refused, and no written file misses its budget."""
+        return not (self.refused or self.refused_files or self.missed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -198,7 +186,19 @@ class ConversionResult:
         return self.judge().line()
 
     def judge(self) -> ReportVerdict:
-        """Rate the quantized file that differs most from float; an input contract in doubt lowers the rating."""
+        """Rate the quantized file that differs most from float; what is missing or misses its budget lowers the rating."""
+        verdict = self._judge_files()
+        problems = [
+            *(f"{target.name} was refused and has no files" for target in self.refused),
+            *(f"{refused.file} was refused and not written" for refused in self.refused_files),
+            *(f"{artefact.file} misses its budget" for artefact in self.missed),
+        ]
+        if not problems:
+            return verdict
+        level = "bad" if verdict.level == "bad" else "caution"
+        return ReportVerdict(level, "; ".join([verdict.sentence, *problems]), verdict.basis)
+
+    def _judge_files(self) -> ReportVerdict:
         status = "" if self.contract_check is None else self.contract_check.status
         if status == "allowed":
             return ReportVerdict(
@@ -284,6 +284,8 @@ class ConversionResult:
             lines += ["", *section.lines()]
         for target in self.refused:
             lines += ["", f"{target.name} was refused, so it has no files: {target.error}"]
+        for refused in self.refused_files:
+            lines += ["", f"{refused.file} was not written: {refused.error}"]
         for artefact in self.missed:
             lines += ["", f"{artefact.file} was written, but misses its budget: {artefact.goal}"]
         return "\n".join([*lines, "", f"verdict: {self.verdict()}"])

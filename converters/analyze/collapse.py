@@ -7,13 +7,14 @@ embedding alone to 8 bits is the least that every int8 file loses, so this noise
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
-from converters.errors import GateError
+from converters.errors import ConversionError, GateError
 from edge_sdk.types import FloatArray, UInt8Array
 
 #: Name of this check for ``allow``.
@@ -56,6 +57,23 @@ class CollapseCheck:
         """True if rounding alone hides the differences between images or between their scores."""
         hidden = self.rounding >= USELESS * self.spread or self.moved >= USELESS * self.distance
         return self.images >= _LEAST_IMAGES and hidden
+
+    @classmethod
+    def from_json(cls, value: Any) -> CollapseCheck:
+        """Read the check that a recipe contains.
+
+        Raises:
+            ConversionError: It is malformed.
+        """
+        try:
+            figures: dict[str, Any] = {name: float(number) for name, number in value.items()}
+            return replace(cls(**figures), images=int(figures["images"]), allowed=False)
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise ConversionError("source.collapse: expected the figures of a collapsed network") from error
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Return the check as JSON values."""
+        return asdict(self)
 
     def reason(self) -> str:
         """Return what was measured."""

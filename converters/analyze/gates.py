@@ -10,12 +10,13 @@ inside the network. The others find files that no device can run or whose answer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from converters.data.embedding import embed_crops
+from converters.errors import GateError
 from converters.graph.float_islands import find_float_islands
 from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
@@ -91,6 +92,21 @@ def check_structure(
     graph = network.graph
     gates = [_static(graph), _stateless(graph), _integer(graph, recipe, unsupported)]
     return [_with_permission(gate, allow) for gate in gates]
+
+
+def raise_if_failed(recipe: str, outcomes: Iterable[Gate]) -> None:
+    """Raise an error for the first gate that failed and that the user does not allow.
+
+    Raises:
+        GateError: With the requirement, and with the option that allows it if there is one.
+    """
+    for gate in outcomes:
+        if not (gate.passed or gate.allowed):
+            allowance = f"; or write the file all the same with --allow {gate.name}" if gate.allowable else ""
+            raise GateError(
+                f"{recipe}: gate {gate.name!r} failed: expected {gate.wanted}, found {gate.found}",
+                hint=f"edge-convert inspect lists the operators of a .tflite source{allowance}",
+            )
 
 
 def _gate(rule: Callable[..., Gate], result: str, passed: bool, *, allowable: bool = False) -> Gate:

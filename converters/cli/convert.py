@@ -22,7 +22,7 @@ from edge_sdk.console import CLEAN_NEGATIVE, say
 
 if TYPE_CHECKING:
     from converters.pipeline.options import Distillation, DrawnCalibration, Plain, Replay, Search
-    from converters.results import RefusedTarget
+    from converters.refused import RefusedTarget
 
 
 def register(commands: Any) -> None:
@@ -70,14 +70,15 @@ def register(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the files; each target gets all its files or none",
+        help="folder for the files; a refused target gets none",
     )
     parser.add_argument(
         "--task",
         choices=("embedding", "none"),
         default="embedding",
         help="none converts a network of any other task, such as a pose network, with any named outputs: an ONNX file or a"
-        " float .tflite. The report states the error of each output; the SDK does not decode them (default: embedding)",
+        " float .tflite. The report states the error of each output, and the exit code is 1 if one is half of its variation between images or more;"
+        " the SDK does not decode them (default: embedding)",
     )
     parser.add_argument(
         "--output-name",
@@ -111,8 +112,8 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
         "--min-cosine",
         type=share,
         metavar="COSINE",
-        help="exit with 1 if the mean cosine between the embeddings of the int8 and the float file is below this, 0..1"
-        " (default: no limit)",
+        help="least mean cosine between the embeddings of a file and of the float file, 0..1; files below are not written,"
+        " and the exit code is 1 (default: no limit)",
     )
     group.add_argument(
         "--max-fnmr-loss",
@@ -197,12 +198,20 @@ def _run(arguments: argparse.Namespace) -> int:
         outputs = convert_any_task(options)
         print_result(arguments, outputs.to_json(), f"{outputs.to_text()}\nwritten to {arguments.output}")
         _say_refusals(outputs.refused)
-        return CLEAN_NEGATIVE if outputs.refused else 0
+        for outcome in outputs.inaccurate:
+            say(
+                "edge-convert", f"error: {outcome.file} was written, but is too inaccurate: {outcome.problem}"
+            )
+        return 0 if outputs.passed else CLEAN_NEGATIVE
     for note in notes_on_sources(options):
         say("edge-convert", f"note: {note}")
     report = convert(options)
     print_result(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
     _say_refusals(report.refused)
+    for file in report.refused_files:
+        say("edge-convert", f"error: {file.error}; {file.file} was not written")
+        if file.hint:
+            say("edge-convert", f"hint: {file.hint}")
     for artefact in report.missed:
         say("edge-convert", f"error: {artefact.file} was written, but misses its budget: {artefact.goal}")
     return 0 if report.passed else CLEAN_NEGATIVE

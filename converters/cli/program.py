@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Convert trained embedding networks to int8 files for small hardware and measure their accuracy.",
         epilog="exit codes: 0 success; 1 a gate, a budget or a rule of a target is not met; 2 wrong usage; 3 any other"
         " error. auxiliary, kit and finish write no files if the exit code is 1, 2 or 3. convert writes the files of the"
-        " targets that pass; if a target was refused or a file misses its budget, the exit code is 1.",
+        " targets that pass; if a target or a file was refused, or a file misses its budget, the exit code is 1.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

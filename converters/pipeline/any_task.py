@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from converters.analyze import gates
 from converters.analyze.golden_vectors import make_output_golden_vectors
-from converters.analyze.output_errors import output_errors
+from converters.analyze.output_errors import output_errors, output_variation
 from converters.data.calibration import CalibrationSet, read_calibration
-from converters.errors import GateError, OptionsError
+from converters.errors import OptionsError
 from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
 from converters.output import check_name, staged, write_all
@@ -60,7 +61,8 @@ def convert_any_task(options: ConversionOptions) -> AuxiliaryReport:
         options: Options of the conversion, with the task ``none``.
 
     Returns:
-        The report; ``refused`` lists the targets that refused the network.
+        The report; ``refused`` lists the targets that refused the network, ``inaccurate`` the files with an output whose error
+        is too large.
 
     Raises:
         OptionsError: The task is not ``none``.
@@ -77,7 +79,7 @@ def convert_any_task(options: ConversionOptions) -> AuxiliaryReport:
             images = read_calibration(str(options.calibration), options.contract, progress=progress)
         model = read_output_network(options.model, options.contract, images, allowed=("onnx", "tflite"))
         conversion = _Conversion(options, model, images, folder)
-        conversion.write("float32", model.network, {})
+        conversion.write("float32", model.network)
         refusals = Refusals(targets)
         sections = []
         for target in targets:
@@ -88,7 +90,7 @@ def convert_any_task(options: ConversionOptions) -> AuxiliaryReport:
             method="other task",
             contract=model.contract,
             source=model.source,
-            notes=model.notes,
+            notes=(*model.notes, *conversion.notes),
             agreement=model.agreement,
             artefacts=tuple(conversion.artefacts),
             targets=tuple(sections),
@@ -116,8 +118,14 @@ class _Conversion:
     images: CalibrationSet
     folder: Path
     artefacts: list[AuxiliaryArtefact] = field(default_factory=list)
-    _built: dict[Recipe, Network] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _built: dict[Recipe, tuple[Network, Recipe]] = field(default_factory=dict)
     _statistics: Mapping[str, ChannelStatistics] | None = None
+
+    @cached_property
+    def _variation(self) -> dict[str, float]:
+        with stage("measure float32"):
+            return output_variation(self.model.network, self._card(), self.images.held_out.pixels)
 
     def convert(self, target: Target) -> TargetReport:
         """Build and check the artefacts of a target, and write them if every check passes."""
@@ -127,37 +135,41 @@ class _Conversion:
         checked = []
         recipes = {recipe.name: recipe for recipe in recipes_of([target])}
         for name in target.recipes:
-            recipe = recipes[name]
-            network = target.adapt(self._build(recipe))
-            self._require_gates(network, recipe)
-            part = check_file(target, network, f"{self.options.model_name}.{name}.tflite")
+            network, recipe = self._build(recipes[name])
+            network = target.adapt(network)
+            outcomes = self._require_gates(network, recipe)
+            part = check_file(target, network, self._file(name))
             raise_if_refused(target.name, [part], self.options.allow)
             parts.append(part)
-            checked.append((recipe, network))
-        for recipe, network in checked:
-            if recipe.precision != "float32":
-                with stage(f"measure {recipe.name}"):
-                    errors = self._errors(network, self.images.held_out.pixels)
-                self.write(recipe.name, network, errors, recipe)
+            checked.append((recipe, network, outcomes))
+        for recipe, network, outcomes in checked:
+            if self._file(recipe.name) not in [artefact.file for artefact in self.artefacts]:
+                self.notes += [gate.note(self._file(recipe.name)) for gate in outcomes if gate.allowed]
+                self.write(recipe.name, network, recipe)
         return TargetReport(target.name, target.summary, tuple(parts))
 
-    def write(
-        self, name: str, network: Network, errors: Mapping[str, float], recipe: Recipe | None = None
-    ) -> None:
-        """Write a network with its card."""
-        card = self._card()
+    def write(self, name: str, network: Network, recipe: Recipe | None = None) -> None:
+        """Write a network with its card; measure it if it is not the float network."""
+        card, errors = self._card(), dict[str, float]()
         if recipe is not None:
+            with stage(f"measure {recipe.name}"):
+                errors = self._errors(network, self.images.held_out.pixels)
             fidelity = {
                 "error_share": errors,
+                "variation_share": self._variation,
                 "images": len(self.images.held_out),
                 "held_out": self.images.split,
             }
             card = replace(card, precision=recipe.precision, recipe=recipe.to_json(), fidelity=fidelity)
             if recipe.precision == "int8":
                 card = replace(card, calibration=describe_calibration(self.images))
-        golden = make_output_golden_vectors(network, card.input, card.outputs)
-        file = f"{self.options.model_name}.{name}.tflite"
-        self.artefacts.append(write_network(self.folder, file, network, replace(card, golden=golden), errors))
+        with stage(f"compute golden vectors of {name}"):
+            golden = make_output_golden_vectors(network, card.input, card.outputs)
+        artefact = write_network(self.folder, self._file(name), network, replace(card, golden=golden), errors)
+        self.artefacts.append(replace(artefact, variation=self._variation if errors else {}))
+
+    def _file(self, name: str) -> str:
+        return f"{self.options.model_name}.{name}.tflite"
 
     def _card(self) -> NetworkCard:
         return NetworkCard(
@@ -173,25 +185,28 @@ class _Conversion:
             source=self.model.source,
         )
 
-    def _build(self, recipe: Recipe) -> Network:
+    def _build(self, recipe: Recipe) -> tuple[Network, Recipe]:
+        """Build a network; return it with the recipe that it was built by."""
         nameless = replace(recipe, name="", target="", partitions=0)
         if nameless not in self._built:
             with stage(f"build {recipe.name}"):
-                self._built[nameless] = self._network(recipe)
-        return self._built[nameless]
+                self._built[nameless] = self._network(nameless)
+        network, chosen = self._built[nameless]
+        named = replace(chosen, name=recipe.name, target=recipe.target, partitions=recipe.partitions)
+        return network, named
 
-    def _network(self, recipe: Recipe) -> Network:
+    def _network(self, recipe: Recipe) -> tuple[Network, Recipe]:
         network = self.model.network
         if recipe.precision == "float32":
-            return network
+            return network, recipe
         if recipe.precision == "float16":
-            return to_float16(network)
+            return to_float16(network), recipe
         if recipe.precision == "dynamic":
-            return quantize_dynamic(network, float_operators=recipe.float_operators)
+            return quantize_dynamic(network, float_operators=recipe.float_operators), recipe
         return self._int8(recipe)
 
-    def _int8(self, recipe: Recipe) -> Network:
-        """Quantize plainly and after equalization with bias correction; keep the network with the lower errors.
+    def _int8(self, recipe: Recipe) -> tuple[Network, Recipe]:
+        """Quantize plainly and after equalization with ranges of least error and bias correction; keep the lower errors.
 
         Their product is compared, so that no output dominates: the score of a network that finds nothing varies little.
         """
@@ -199,25 +214,32 @@ class _Conversion:
         contract = self.model.contract
         if self._statistics is None:
             self._statistics = channel_statistics(self.model.network, contract, pixels)
-        equalized = replace(recipe, equalize="all", weight_share=_WEIGHT_SHARE, bias_correction=True)
-        networks = [
-            quantize_int8(self.model.network, candidate, self._statistics, contract, pixels).network
+        equalized = replace(
+            recipe,
+            ranges="mse",
+            equalize="all",
+            scale_clips=True,
+            weight_share=_WEIGHT_SHARE,
+            bias_correction=True,
+        )
+        built = [
+            (
+                quantize_int8(self.model.network, candidate, self._statistics, contract, pixels).network,
+                candidate,
+            )
             for candidate in (recipe, equalized)
         ]
         chosen = self.images.selection.pixels
         return min(
-            networks,
-            key=lambda network: np.log(1e-9 + np.array([*self._errors(network, chosen).values()])).sum(),
+            built,
+            key=lambda item: np.log(1e-9 + np.array([*self._errors(item[0], chosen).values()])).sum(),
         )
 
     def _errors(self, network: Network, pixels: np.ndarray) -> dict[str, float]:
         return output_errors(self.model.network, network, self._card(), pixels)
 
-    def _require_gates(self, network: Network, recipe: Recipe) -> None:
+    def _require_gates(self, network: Network, recipe: Recipe) -> list[gates.Gate]:
         unsupported = sorted(set(xnnpack_partitions(self.model.network).outside))
-        for gate in gates.check_structure(network, recipe, unsupported=unsupported, allow=self.options.allow):
-            if not (gate.passed or gate.allowed):
-                raise GateError(
-                    f"{recipe.name}: gate {gate.name!r} failed: expected {gate.wanted}, found {gate.found}",
-                    hint="edge-convert inspect lists the operators of a .tflite source",
-                )
+        outcomes = gates.check_structure(network, recipe, unsupported=unsupported, allow=self.options.allow)
+        gates.raise_if_failed(recipe.name, outcomes)
+        return outcomes

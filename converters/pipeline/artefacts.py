@@ -11,7 +11,6 @@ from typing import Any
 from converters.analyze import gates
 from converters.analyze.golden_vectors import make_golden_vectors
 from converters.analyze.replay_check import ReplayCheck, record_embeddings
-from converters.errors import GateError
 from converters.evaluate.metrics.score_noise import ScoreNoise
 from converters.graph.attach_card import with_card
 from converters.graph.network import Network
@@ -129,14 +128,7 @@ class ArtefactMaker:
             unsupported=self.unsupported,
             allow=self.options.allow,
         )
-        failed = [gate for gate in outcomes if not (gate.passed or gate.allowed)]
-        if failed:
-            gate = failed[0]
-            allowance = f"; or write the file all the same with --allow {gate.name}" if gate.allowable else ""
-            raise GateError(
-                f"{recipe.name}: gate {gate.name!r} failed: expected {gate.wanted}, found {gate.found}",
-                hint=f"edge-convert inspect lists the operators of a .tflite source{allowance}",
-            )
+        gates.raise_if_failed(recipe.name, outcomes)
         return outcomes
 
     def _recorded(self, recipe: Recipe) -> Recording | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from converters.analyze.output_errors import too_large
 from converters.analyze.replay_check import ReplayCheck
-from converters.results import RefusedTarget
+from converters.refused import RefusedTarget
 from converters.targets.check import TargetReport
 from edge_sdk.model.card import InputContract
 
@@ -27,6 +28,7 @@ class AuxiliaryArtefact:
         errors: Error of each output on held-out images, by name: RMS of the difference to the float output, as a share of
             the float output's standard deviation. For a replay, as measured at recording; empty if the bytes differ.
         replay: Comparison with the recorded network; None if the file was not replayed without images.
+        variation: For a network of another task: variation of each output between images, on the scale of ``errors``.
     """
 
     file: str
@@ -36,6 +38,20 @@ class AuxiliaryArtefact:
     outside: tuple[str, ...]
     errors: Mapping[str, float]
     replay: ReplayCheck | None = None
+    variation: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """The outputs whose error is too large, as text; empty if there is none."""
+        outputs = too_large(self.errors, self.variation) if self.variation else ()
+        if not outputs:
+            return ""
+        name = outputs[0]
+        more = f", and {len(outputs) - 1} more" if outputs[1:] else ""
+        return (
+            f"the error of output {name} is {self.errors[name]:.3f}, and it varies between images by {self.variation[name]:.3f}"
+            f"{more}; an error of half the variation or more is too large"
+        )
 
     def lines(self) -> list[str]:
         """Format the file, with the error of each output, for a terminal."""
@@ -52,6 +68,8 @@ class AuxiliaryArtefact:
         ]
         if 1 < len(self.errors) <= _LISTED:
             lines.append("  " + ", ".join(f"{name} {share:.3f}" for name, share in self.errors.items()))
+        if self.problem:
+            lines.append(f"  too inaccurate: {self.problem}")
         if self.replay is not None:
             lines.append(f"{self.file} {self.replay.line()}")
         return lines
@@ -84,9 +102,24 @@ class AuxiliaryReport:
     targets: tuple[TargetReport, ...] = ()
     refused: tuple[RefusedTarget, ...] = ()
 
+    @property
+    def inaccurate(self) -> tuple[AuxiliaryArtefact, ...]:
+        """Written files with an output whose error is too large."""
+        return tuple(artefact for artefact in self.artefacts if artefact.problem)
+
+    @property
+    def passed(self) -> bool:
+        """True if no target was refused and no file has an error that is too large."""
+        return not (self.refused or self.inaccurate)
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        return {"schema": "edge-sdk/auxiliary-report/1", **asdict(self), "contract": self.contract.to_json()}
+        return {
+            "schema": "edge-sdk/auxiliary-report/1",
+            **asdict(self),
+            "contract": self.contract.to_json(),
+            "inaccurate": {artefact.file: artefact.problem for artefact in self.inaccurate},
+        }
 
     def to_text(self) -> str:
         """Format the report for a terminal."""
@@ -99,4 +132,6 @@ class AuxiliaryReport:
             lines += artefact.lines()
         for section in self.targets:
             lines += ["", *section.lines()]
+        for target in self.refused:
+            lines += ["", f"{target.name} was refused, so it has no files: {target.error}"]
         return "\n".join([*lines, *(f"note     {note}" for note in self.notes)])

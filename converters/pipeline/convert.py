@@ -12,6 +12,7 @@ from converters.analyze.contract import ContractCheck
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
 from converters.analyze.replay_check import ReplayCheck, check_embeddings, raise_if_different
 from converters.data.embedding import embed_crops
+from converters.errors import OptionsError
 from converters.graph.partitions import xnnpack_partitions
 from converters.output import check_name, staged, write_all
 from converters.pipeline.artefacts import Artefact, ArtefactMaker, json_bytes
@@ -24,7 +25,13 @@ from converters.pipeline.limits import (
     search_budget,
 )
 from converters.pipeline.measured_images import MeasuredImages, describe_calibration
-from converters.pipeline.notes import gate_notes, image_notes, search_notes, unsupported_notes
+from converters.pipeline.notes import (
+    earlier_file_notes,
+    gate_notes,
+    image_notes,
+    search_notes,
+    unsupported_notes,
+)
 from converters.pipeline.options import ConversionOptions, known_targets
 from converters.pipeline.reading import (
     check_different_images,
@@ -58,7 +65,8 @@ _T = TypeVar("_T")
 def convert(options: ConversionOptions) -> ConversionResult:
     """Convert a model; the output folder gets the complete files of every target that passes.
 
-    A target that was refused is listed in ``refused`` of the result. If every target is refused, the error of the first
+    A target that was refused is listed in ``refused`` of the result. A file below ``min_cosine`` is not written and listed in
+    ``refused_files``; a target without another file is refused. If every target is refused, the error of the first
     one is raised and nothing is written. The errors of targets are TargetError, GateError, AccuracyGateError, and
     ConversionError of a quantizer.
 
@@ -68,11 +76,13 @@ def convert(options: ConversionOptions) -> ConversionResult:
         TargetError: A target refuses the network, before or after quantization.
         ContractRefusedError: The input contract contradicts the network, or another one is clearly better.
         GateError: An artefact fails a gate, or the float network gives different images the same embedding.
-        AccuracyGateError: The mean cosine of an artefact to float is below ``min_cosine``, no recipe keeps the limit on
+        AccuracyGateError: The mean cosine of every artefact to float is below ``min_cosine``, no recipe keeps the limit on
             error rates or on time, or a replayed network differs from the recorded one beyond the tolerance.
-        OptionsError: ``distillation`` is given, but the saved recipe contains a distillation already.
+        OptionsError: The task is ``none``, or ``distillation`` is given, but the saved recipe contains a distillation already.
         ConversionError: The output cannot be written, a recipe cannot be read, a quantizer refuses the network.
     """
+    if options.task != "embedding":
+        raise OptionsError("task: expected embedding, found none", hint="call convert_any_task")
     check_name(options.model_name)
     refusals = Refusals(known_targets(options.targets))
     plan = plan_recipes(options, refusals.passing)
@@ -81,7 +91,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
         measured = MeasuredImages.of(images, plan.contract)
         labelled = read_labelled_images(options, plan.contract)
         model, contract_check = read_model(options, plan, images, measured)
-        collapse = check_different_images(options, model, images, contract_check)
+        model, collapse = check_different_images(options, plan, model, images, contract_check)
         measured = check_images(model, measured)
         examined = _examine(options, model, refusals)
         budget = search_budget(options, model, labelled, images)
@@ -181,8 +191,9 @@ def _make(
         artefacts[name] = maker.make(network, gates[name], fidelity, times.networks[network.network], kept)
     # Check searched artefacts first, because their hint names the operators that cost the most accuracy.
     for network in sorted(built, key=lambda network: network.search is None):
-        with refusals.of_recipe(network.recipe.name):
-            require_cosine(artefacts[network.recipe.name].result, options.min_cosine, network)
+        name, artefact = network.recipe.name, artefacts[network.recipe.name].result
+        with refusals.of_file(name, artefact.file):
+            require_cosine(artefact, options.min_cosine, network)
     sections, by_products = _finish(options, examined, artefacts, refusals)
     built = [network for network in built if refusals.needs(network.recipe.name)]
     for network in built:
@@ -203,6 +214,9 @@ def _make(
             *([] if images.calibration is None else image_notes(images.calibration, images.check)),
             *search_notes(built),
             *gate_notes(artefacts[network.recipe.name].result for network in built),
+            *earlier_file_notes(
+                options, [recipe.name for recipe in plan.recipes if not refusals.needs(recipe.name)]
+            ),
         ),
         calibration=_described(images, plan),
         measured_on=len(images),
@@ -222,6 +236,7 @@ def _make(
         collapse=collapse,
         replays={name: check for name, check in replays.items() if refusals.needs(name)},
         refused=refusals.refused,
+        refused_files=refusals.refused_files,
         timing=times.conditions,
         differences=labelled_differences(budget, built),
     )
@@ -246,7 +261,7 @@ def _finish(
         files: dict[str, bytes] = {}
         settings = target_options(target, options.settings)
         with stage(f"finish for {target.name}"), refusals.of_target(target):
-            for name in target.recipes:
+            for name in filter(refusals.needs, target.recipes):
                 file = replace(artefacts[name].file, options=settings)
                 part, made = finish_artefact(target, file, allowed=options.allow)
                 parts.append(part)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from converters.analyze.calibration_check import CalibrationCheck
 from converters.data.calibration import CalibrationSet
 from converters.pipeline.build import BuiltNetwork
+from converters.pipeline.options import ConversionOptions
 from converters.results import ArtefactResult
 
 #: The price is measured in docs/measurements/int8.md.
@@ -60,3 +61,13 @@ def search_notes(built: Sequence[BuiltNetwork]) -> list[str]:
         if "data_set" in budget
     ]
     return list(dict.fromkeys(notes))
+
+
+def earlier_file_notes(options: ConversionOptions, refused: Iterable[str]) -> list[str]:
+    """List a note for each file of an earlier conversion that stays in the output folder, because its recipe was refused now."""
+    files = [f"{options.model_name}.{recipe}.tflite" for recipe in refused]
+    return [
+        f"{file} in the output folder is of an earlier conversion; this conversion refused to write it"
+        for file in files
+        if (options.output / file).exists()
+    ]

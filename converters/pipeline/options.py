@@ -215,20 +215,24 @@ class ConversionOptions:
     def _check_task(self) -> None:
         if self.task not in ("embedding", "none"):
             raise OptionsError(f"task: expected embedding or none, found {self.task!r}")
-        measured_on_embeddings = {
+        without_effect = {
             "min_cosine": self.min_cosine is not None,
             "distillation": self.distillation is not None,
             "quantization": not isinstance(self.quantization, Plain),
             "output_name": self.output_name is not None,
+            "settings": bool(self.settings),
         }
-        unfit = [name for name, given in measured_on_embeddings.items() if given]
+        unfit = [name for name, given in without_effect.items() if given]
         if self.task == "none" and isinstance(self.contract, ArrayContract):
             raise OptionsError(
                 "contract: expected a contract of images for the task none, found one of arrays"
             )
+        if self.task == "none" and isinstance(self.calibration, DrawnCalibration):
+            raise OptionsError("calibration: expected images for the task none, found drawn pictures")
         if self.task == "none" and unfit:
             raise OptionsError(
-                f"{unfit[0]}: expected no recipe, search, training or cosine, and no choice of an output, for a network of the task none, which has no embedding",
+                f"{unfit[0]}: expected no recipe, search, training or cosine, no choice of an output and no settings of targets for a"
+                " network of the task none, which has no embedding and no by-products",
                 hint="the report states the error of each output",
             )
 

@@ -21,7 +21,7 @@ from converters.data.embedding import embed_crops
 from converters.errors import CalibrationError
 from converters.pipeline.measured_images import MeasuredImages
 from converters.pipeline.options import ConversionOptions, DrawnCalibration, ErrorRateLimit, Search
-from converters.pipeline.replay import RecipePlan, recorded_contract_check
+from converters.pipeline.replay import RecipePlan, recorded_collapse, recorded_contract_check
 from converters.progress import stage
 from converters.quantize.error_rate_budget import LabelledCrops, check_support, read_labelled
 from converters.sources.float_model import FloatModel, read_float_model
@@ -88,21 +88,32 @@ def read_model(
 
 
 def check_different_images(
-    options: ConversionOptions, model: FloatModel, images: CalibrationSet | None, contract: ContractCheck
-) -> CollapseCheck | None:
-    """Check before the long work that different images have different embeddings; None without images.
+    options: ConversionOptions,
+    plan: RecipePlan,
+    model: FloatModel,
+    images: CalibrationSet | None,
+    contract: ContractCheck,
+) -> tuple[FloatModel, CollapseCheck | None]:
+    """Check before the long work that different images have different embeddings; without images, as found at recording.
 
-    A user who allows a refused contract allows its consequences, too.
+    A user who allows a refused contract allows its consequences, too. An allowed collapse is saved with the source.
 
     Raises:
         GateError: They have nearly the same embedding, and the options do not allow it.
     """
     if images is None:
-        return None
-    with stage("compare different images"):
-        crops = different_images(images.ranges.pixels)
-        check = check_collapse(embed_crops(model.network, model.contract, crops))
-    return raise_if_collapsed(check, (RULE,) if contract.status == "allowed" else options.allow)
+        recorded = recorded_collapse(plan.saved)
+        if recorded is None:
+            return model, None
+        check = recorded
+    else:
+        with stage("compare different images"):
+            crops = different_images(images.ranges.pixels)
+            check = check_collapse(embed_crops(model.network, model.contract, crops))
+    check = raise_if_collapsed(check, (RULE,) if contract.status == "allowed" else options.allow)
+    if check.allowed:
+        model = replace(model, source={**model.source, RULE: check.to_json()})
+    return model, check
 
 
 def check_images(model: FloatModel, images: MeasuredImages) -> MeasuredImages:

@@ -1,4 +1,4 @@
-"""Refusals of single targets during a conversion, so that the other targets continue."""
+"""Refusals of single targets and files during a conversion, so that the others continue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from converters.errors import CalibrationError, ConversionError, OptionsError, SourceError
-from converters.results import RefusedTarget
+from converters.refused import RefusedFile, RefusedTarget
 from converters.targets.base import Target
 
 #: Recipe of the float network, which every target needs.
@@ -16,7 +16,7 @@ _OF_INPUT = (CalibrationError, OptionsError, SourceError)
 
 
 class Refusals:
-    """Collects the error of each target that was refused.
+    """Collects the error of each target and of each file that was refused.
 
     Args:
         targets: All targets of the conversion.
@@ -25,6 +25,7 @@ class Refusals:
     def __init__(self, targets: Sequence[Target]) -> None:
         self._targets = tuple(targets)
         self._errors: dict[str, ConversionError] = {}
+        self._files: dict[str, tuple[str, ConversionError]] = {}
 
     @property
     def passing(self) -> tuple[Target, ...]:
@@ -40,9 +41,18 @@ class Refusals:
             if (error := self._errors.get(target.name)) is not None
         )
 
+    @property
+    def refused_files(self) -> tuple[RefusedFile, ...]:
+        """The files that were refused while a target that needs them passes."""
+        return tuple(
+            RefusedFile(file, str(error), error.hint or "")
+            for recipe, (file, error) in self._files.items()
+            if self._users(recipe)
+        )
+
     def needs(self, recipe: str) -> bool:
-        """Return True if a passing target needs the artefact of a recipe."""
-        return bool(self._users(recipe))
+        """Return True if a passing target needs the artefact of a recipe, and the artefact was not refused."""
+        return recipe not in self._files and bool(self._users(recipe))
 
     @contextmanager
     def of_target(self, target: Target) -> Iterator[None]:
@@ -63,6 +73,24 @@ class Refusals:
             raise
         except ConversionError as error:
             self._record(self._users(recipe), error)
+
+    @contextmanager
+    def of_file(self, recipe: str, file: str) -> Iterator[None]:
+        """Record a ConversionError of the block as the refusal of one file; it refuses the targets that have no other file.
+
+        Args:
+            recipe: The recipe of the file.
+            file: Its name.
+        """
+        try:
+            yield
+        except ConversionError as error:
+            self._files[recipe] = file, error
+            without = [
+                target for target in self._users(recipe) if set(target.recipes) <= {*self._files, _FLOAT}
+            ]
+            if without:
+                self._record(without, error)
 
     def _users(self, recipe: str) -> list[Target]:
         return [target for target in self.passing if recipe == _FLOAT or recipe in target.recipes]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from converters.analyze.collapse import CollapseCheck
 from converters.analyze.contract import ContractCheck
 from converters.analyze.replay_check import EMBEDDING
 from converters.errors import ConversionError, OptionsError
@@ -181,3 +182,19 @@ def recorded_contract_check(check: ContractCheck, saved: dict[str, SavedRecipe])
                 better=str(summary.get("better", "")),
             )
     return check
+
+
+def recorded_collapse(saved: dict[str, SavedRecipe]) -> CollapseCheck | None:
+    """Return the collapse that the user allowed at recording, so that it must be allowed for the replay too; None without one.
+
+    Raises:
+        ConversionError: The figures in a recipe file are malformed.
+    """
+    for file in saved.values():
+        source = file.value.get("source")
+        if isinstance(source, dict) and "collapse" in source:
+            try:
+                return CollapseCheck.from_json(source["collapse"])
+            except ConversionError as error:
+                raise ConversionError(f"{file.path}: {error}") from error
+    return None

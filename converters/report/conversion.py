@@ -76,7 +76,12 @@ def sections(report: ConversionResult) -> list[PageSection]:
         content = render("distillation.html", results=results)
         rendered.append(PageSection("recovery", "Distillation", content))
     if report.targets or report.refused:
-        content = render("targets.html", sections=report.targets, refused=report.refused)
+        content = render(
+            "targets.html",
+            sections=report.targets,
+            refused=report.refused,
+            refused_files=report.refused_files,
+        )
         rendered.append(PageSection("targets", "Targets", content))
     return rendered
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from converters.data.embedding import embed_crops
 from converters.errors import GateError
 from converters.graph.network import Network
 from converters.pipeline.convert import convert
-from converters.pipeline.options import ConversionOptions
+from converters.pipeline.options import ConversionOptions, Replay
 from edge_sdk.types import FloatArray
 from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
 
@@ -94,3 +95,10 @@ def test_a_conversion_refuses_a_collapsed_network_before_the_long_work(tmp_path:
         convert(options())
     assert not (tmp_path / "out").exists()
     assert convert(options(RULE)).judge().level == "bad"
+    recipes = Replay([tmp_path / "out" / "dull.cpu_int8.recipe.json"])
+    replay = replace(
+        options(), contract=None, calibration=None, quantization=recipes, output=tmp_path / "again"
+    )
+    with pytest.raises(GateError, match=r"5 different images nearly the same embedding"):
+        convert(replay)
+    assert convert(replace(replay, allow=(RULE,))).judge().level == "bad"

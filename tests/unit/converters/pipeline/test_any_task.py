@@ -107,8 +107,65 @@ def test_the_report_states_the_error_of_each_output_and_the_refused_target(conve
         Network.open(converted / "out" / "pose.cpu_int8.tflite", task="none").card.outputs
     )
     assert all(0 < error < 0.1 for error in int8["errors"].values())
+    card = Network.open(converted / "out" / "pose.cpu_int8.tflite", task="none").card
+    used = (
+        card.recipe["name"],
+        card.recipe["equalize"],
+        card.recipe["ranges"],
+        card.recipe["bias_correction"],
+    )
+    assert used == ("cpu_int8", "all", "mse", True), "the card names the recipe that was better"
     assert [section["target"] for section in report["targets"]] == ["cpu", "edgetpu", "ethos-u", "mobile"]
     assert [target["name"] for target in report["refused"]] == ["microcontroller"]
+
+
+def test_targets_with_the_same_file_write_and_list_it_once(converted: Path) -> None:
+    report = json.loads((converted / "out" / "pose.report.json").read_text())
+    files = [artefact["file"] for artefact in report["artefacts"]]
+    assert files.count("pose.float16.tflite") == 1 and len(set(files)) == len(files)
+    assert report["inaccurate"] == {}
+
+
+def key_points() -> TfliteNetwork:
+    """Make a network whose outputs move by less than a step of int8, at places that lie far apart."""
+    net = NetworkBuilder((1, 32, 32, 3), seed=4)
+    features = net.mean(net.unary("RELU", net.conv(net.input, 8)))
+    moved = net.binary("MUL", net.dense(features, 8), net.constant(np.full(8, 1e-3, np.float32)))
+    return net.finish(net.binary("ADD", moved, net.constant(np.arange(8, dtype=np.float32))))
+
+
+def test_an_output_with_an_error_like_its_variation_between_images_is_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "points.tflite").write_bytes(key_points().data)
+    arguments = [
+        "convert",
+        str(tmp_path / "points.tflite"),
+        "--task",
+        "none",
+        "--size",
+        "32x32",
+        "--color",
+        "rgb",
+    ]
+    arguments += [
+        "--range=-1..1",
+        "--calibration",
+        str(PRODUCTS),
+        "--output",
+        str(tmp_path / "out"),
+        "--json",
+    ]
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    int8 = next(item for item in report["artefacts"] if item["file"] == "points.cpu_int8.tflite")
+    ((name, error),) = int8["errors"].items()
+    assert error < 0.01 and error > 0.5 * int8["variation"][name]
+    assert list(report["inaccurate"]) == ["points.cpu_int8.tflite"]
+    assert "points.cpu_int8.tflite was written, but is too inaccurate: the error of output" in err
+    fidelity = Network.open(tmp_path / "out" / "points.cpu_int8.tflite", task="none").card.fidelity
+    assert fidelity["variation_share"] == int8["variation"]
 
 
 def test_golden_vectors_notice_another_network(converted: Path, tmp_path: Path) -> None:

@@ -356,7 +356,11 @@ def test_converting_twice_gives_the_same_bytes(source: Path, images: Path, tmp_p
 
 def test_a_missed_accuracy_leaves_nothing_behind(source: Path, images: Path, tmp_path: Path) -> None:
     with pytest.raises(AccuracyGateError, match="cosine to float"):
-        convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", min_cosine=0.999999))
+        convert(
+            ConversionOptions(
+                source, CONTRACT, images, tmp_path / "out", ("microcontroller",), min_cosine=0.999999
+            )
+        )
     assert not (tmp_path / "out").exists()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".out")]
 
@@ -403,7 +407,7 @@ def test_convert_prints_the_report_and_where_it_is(
     assert code == 0
     assert "verdict:" in out
     assert "tiny.cpu_int8.tflite" in out
-    assert "note: images used for activation ranges: 24" in out
+    assert "note: calibration images: 24 used for activation ranges" in out
     steps = [
         line for line in err.splitlines() if re.fullmatch(r"edge-convert: \[\d+ s\] .+: \d+\.\d s", line)
     ]

@@ -135,23 +135,41 @@ def test_a_float_operator_can_be_allowed_but_not_a_float_input() -> None:
     assert integer.allowed and "PRELU" in integer.found and outcomes[-1].name == "partitions"
 
 
-def test_a_limit_on_one_artefact_refuses_its_target(workplace: Path, tmp_path: Path) -> None:
-    options = request(workplace, tmp_path / "plain", "cpu", "microcontroller", model="tiny.tflite")
+def test_a_file_below_the_least_cosine_is_refused_alone_and_its_target_if_it_has_no_other(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = request(workplace, tmp_path / "out", "cpu", "microcontroller", model="tiny.tflite")
     plain = convert(options)
-    cosines = {artefact.recipe: artefact.cosine_mean for artefact in plain.artefacts}
-    worst = {
-        "cpu": min(cosines["cpu_int8"], cosines["dynamic_range"], cosines["float16"]),
-        "microcontroller": cosines["microcontroller_int8"],
-    }
-    worse, better = sorted(worst, key=lambda name: worst[name])
-    between = (worst[worse] + worst[better]) / 2
-    result = convert(replace(options, output=tmp_path / "out", min_cosine=between))
-    assert [target.name for target in result.refused] == [worse]
-    assert f"expected at least {between:g}" in result.refused[0].error
-    written = names(tmp_path / "out")
-    assert f"tiny.{better}_int8.tflite" in written and f"tiny.{worse}_int8.tflite" not in written
+    cosines = {a.recipe: a.cosine_mean for a in plain.artefacts if a.precision not in ("float32", "float16")}
+    assert plain.passed and max(cosines.values()) < 0.99999
+    arguments = [
+        "convert",
+        str(workplace / "tiny.tflite"),
+        "--target",
+        "cpu,microcontroller",
+        *FLAGS,
+        "--json",
+    ]
+    arguments += ["--calibration", str(workplace / "crops"), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--min-cosine", "0.99999"]) == 1
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert [artefact["recipe"] for artefact in result["artefacts"]] == ["float32", "float16"]
+    assert [target["name"] for target in result["refused"]] == ["microcontroller"]
+    refused = {file["file"] for file in result["refused_files"]}
+    assert refused == {"tiny.dynamic_range.tflite", "tiny.cpu_int8.tflite"}
+    assert "expected at least 0.99999; tiny.cpu_int8.tflite was not written" in err
+    assert any("tiny.cpu_int8.tflite in the output folder is of an earlier" in n for n in result["notes"])
+    page = (tmp_path / "out" / "tiny.report.html").read_text()
+    assert '<header class="verdict caution">' in page
+    assert "microcontroller was refused and has no files; tiny.dynamic_range.tflite was refused" in page
+    between = sorted(cosines.values())[1] - 1e-9
+    (worst,) = (name for name, cosine in cosines.items() if cosine < between)
+    fresh = convert(replace(options, output=tmp_path / "fresh", min_cosine=between))
+    written = {f"{name}" for name in cosines if f"tiny.{name}.tflite" in names(tmp_path / "fresh")}
+    assert written == set(cosines) - {worst} and not any("earlier" in note for note in fresh.notes)
     with pytest.raises(AccuracyGateError, match="nothing was written"):
-        convert(replace(options, output=tmp_path / "none", min_cosine=0.9999999))
+        convert(replace(options, targets=("microcontroller",), output=tmp_path / "none", min_cosine=0.99999))
     assert not (tmp_path / "none").exists()
 
 
