@@ -17,6 +17,7 @@ from converters.quantize.ai_edge_quantizer import quantize_dynamic
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate
 from converters.quantize.distill.distill import DistillationResult, add_leaky_relus, distill
 from converters.quantize.distill.schedule import TrainingLength
+from converters.quantize.dynamic import choose_dynamic
 from converters.quantize.float16 import to_float16
 from converters.quantize.float_measurements import FloatMeasurements
 from converters.quantize.int8 import QuantizedNetwork, quantize_int8
@@ -188,6 +189,11 @@ def _build(
     budget: Budget | None,
     distillation: Distillation | None,
 ) -> BuiltNetwork:
+    if recipe.precision == "dynamic":
+        chosen, network = choose_dynamic(
+            model.network, recipe, model.contract, images.selection.pixels, measured.baseline
+        )
+        return BuiltNetwork(chosen, network, model.network)
     without_images = _without_images(model, recipe)
     if without_images is not None:
         return without_images
@@ -220,7 +226,9 @@ def _without_images(model: FloatModel, recipe: Recipe) -> BuiltNetwork | None:
     if recipe.precision == "float16":
         return BuiltNetwork(recipe, to_float16(model.network), model.network)
     if recipe.precision == "dynamic":
-        network = quantize_dynamic(model.network, float_operators=recipe.float_operators)
+        network = quantize_dynamic(
+            model.network, float_operators=recipe.float_operators, keep_float=recipe.keep_float
+        )
         return BuiltNetwork(recipe, network, model.network)
     return None
 

@@ -18,6 +18,7 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.graph.graph import Graph
 from converters.graph.network import Network
+from converters.graph.rewrites.unshare import share_weights
 from converters.quantize.statistics import TensorRange
 
 
@@ -58,15 +59,13 @@ def quantize_static(
     tool = quantizer.Quantizer(network.data, recipe.static_wi8_ai8())
     for kind in sorted(set(float_operators) & set(qtyping.TFLOperationName.__members__)):
         tool.update_quantization_recipe(".*", qtyping.TFLOperationName[kind], None, "no_quantize")
-    for name in sorted(keep_float):
-        # The text that AEQ matches is the name of each output of the operator, followed by a semicolon.
-        tool.update_quantization_recipe(
-            f"^{re.escape(name)};$", qtyping.TFLOperationName.ALL_SUPPORTED, None, "no_quantize"
-        )
+    _keep_float(tool, keep_float)
     return _run(tool, statistics)
 
 
-def quantize_dynamic(network: Network, *, float_operators: Collection[str] = ()) -> Network:
+def quantize_dynamic(
+    network: Network, *, float_operators: Collection[str] = (), keep_float: Collection[str] = ()
+) -> Network:
     """Quantize only the weights of a canonical float network to int8, with a scale per channel.
 
     Activations stay in float. The runtime rounds the input of each operator to int8 itself (dynamic range), so no
@@ -76,6 +75,7 @@ def quantize_dynamic(network: Network, *, float_operators: Collection[str] = ())
         network: A canonical float network, with its signature.
         float_operators: Kinds of operators to leave in float, such as ``DEPTHWISE_CONV_2D``, which XNNPACK runs with
             int8 weights only if the activations are int8.
+        keep_float: Names of the output tensors of operators to leave in float.
 
     Returns:
         The network, with its signature and with its buffers inside the FlatBuffer.
@@ -88,7 +88,18 @@ def quantize_dynamic(network: Network, *, float_operators: Collection[str] = ())
     tool = quantizer.Quantizer(network.data, recipe.dynamic_wi8_afp32())
     for kind in sorted(float_operators):
         tool.update_quantization_recipe(".*", qtyping.TFLOperationName[kind], None, "no_quantize")
+    _keep_float(tool, keep_float)
     return _run(tool, {})
+
+
+def _keep_float(tool: Any, names: Collection[str]) -> None:
+    from ai_edge_quantizer import qtyping
+
+    for name in sorted(names):
+        # The text that AEQ matches is the name of each output of the operator, followed by a semicolon.
+        tool.update_quantization_recipe(
+            f"^{re.escape(name)};$", qtyping.TFLOperationName.ALL_SUPPORTED, None, "no_quantize"
+        )
 
 
 def _run(tool: Any, statistics: dict[str, dict[str, Any]]) -> Network:
@@ -101,6 +112,7 @@ def _run(tool: Any, statistics: dict[str, dict[str, Any]]) -> Network:
     except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as error:
         raise ConversionError(f"ai-edge-quantizer cannot quantize this network: {error}") from error
     quantized = Graph.parse(bytes(result.quantized_model))
+    share_weights(quantized)
     quantized.prune()
     return Network.of(quantized)
 

@@ -1,11 +1,18 @@
-"""Give every weighted operator its own constants, because a constant with several readers cannot be scaled for one of them."""
+"""Give every weighted operator its own constants, because a constant with several readers cannot be scaled for one of them; and undo it."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from converters.graph.graph import Graph, indices
 
+#: Smaller weights are left alone.
+_LARGE_BYTES = 1024
 _OWNERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "PRELU"}
 
 
@@ -33,3 +40,39 @@ def unshare_constants(graph: Graph) -> int:
             read.add(index)
         operator.inputs = operands
     return copies
+
+
+def share_weights(graph: Graph) -> int:
+    """Let operators whose weights are equal in value and quantization read one tensor, in place.
+
+    Each tensor of weights has its own table of scales in the file, which is larger than the rest of the operator in a
+    recurrent network with one operator for each step.
+
+    Returns:
+        Number of tensors that nothing reads any more.
+    """
+    first: dict[tuple[object, ...], int] = {}
+    same: dict[int, int] = {}
+    for operator in graph.operators:
+        operands = indices(operator.inputs)
+        for position, index in enumerate(operands):
+            value = graph.constant(index) if index >= 0 else None
+            if value is None or value.ndim < 2 or value.nbytes < _LARGE_BYTES:
+                continue
+            if index not in same:
+                same[index] = first.setdefault(_identity(graph, index, value), index)
+            operands[position] = same[index]
+        operator.inputs = operands
+    return sum(index != kept for index, kept in same.items())
+
+
+def _identity(graph: Graph, index: int, value: NDArray[Any]) -> tuple[object, ...]:
+    quantization = graph.tensors[index].quantization
+    tables = () if quantization is None else (quantization.scale, quantization.zeroPoint)
+    return (
+        hashlib.sha256(value.tobytes()).digest(),
+        value.dtype.str,
+        value.shape,
+        *(None if table is None else np.asarray(table).tobytes() for table in tables),
+        None if quantization is None else quantization.quantizedDimension,
+    )

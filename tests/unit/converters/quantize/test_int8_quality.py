@@ -14,7 +14,7 @@ from PIL import Image
 from converters.data.calibration import CalibrationSet
 from converters.data.embedding import embed_crops
 from converters.data.image_set import Crops
-from converters.errors import AccuracyGateError, ConversionError
+from converters.errors import ConversionError
 from converters.graph.canonical import run_float
 from converters.graph.network import Network
 from converters.graph.rewrites.equalize import find_groups
@@ -221,7 +221,7 @@ def test_auto_reports_its_trials_and_its_recipe_replays_to_the_same_bytes(workpl
     )
 
 
-def test_a_missed_budget_names_the_best_cosine_and_writes_nothing(workplace: Path) -> None:
+def test_a_file_below_the_least_cosine_is_not_written(workplace: Path) -> None:
     request = ConversionOptions(
         workplace / "net.tflite",
         CONTRACT,
@@ -230,9 +230,14 @@ def test_a_missed_budget_names_the_best_cosine_and_writes_nothing(workplace: Pat
         quantization=Search(CosineBudget(0.99999)),
         min_cosine=0.99999,
     )
-    with pytest.raises(AccuracyGateError, match="cosine to float 0"):
-        convert(request)
-    assert not (workplace / "out").exists()
+    result = convert(request)
+    errors = {refused.file: refused.error for refused in result.refused_files}
+    assert "cosine to float 0" in errors["net.cpu_int8.tflite"]
+    assert not result.passed
+    assert {path.name for path in (workplace / "out").glob("*.tflite")} == {
+        artefact.file for artefact in result.artefacts
+    }
+    assert not list((workplace / "out").glob("*cpu_int8*"))
 
 
 def test_a_recipe_of_another_kind_is_rejected(workplace: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from converters.graph.canonical import bring_into_form, run_float
 from converters.graph.network import Network
 from converters.graph.rewrites.equalize import find_groups
-from converters.graph.rewrites.unshare import unshare_constants
+from converters.graph.rewrites.unshare import share_weights, unshare_constants
 from converters.quantize.int8 import build_float_reference, quantize_int8
 from converters.quantize.recipe import shipped
 from converters.quantize.statistics import channel_statistics
@@ -90,3 +90,15 @@ def test_a_network_without_shared_constants_is_unchanged() -> None:
     before = graph.to_bytes()
     assert unshare_constants(graph) == 0
     assert graph.to_bytes() == before
+
+
+def test_equal_large_weights_become_one_tensor_again() -> None:
+    network = siamese()
+    graph = network.edit()
+    unshare_constants(graph)
+    tensors = len(graph.tensors)
+    share_weights(graph)
+    graph.prune()
+    assert len(graph.tensors) < tensors
+    images = np.random.default_rng(1).normal(size=(2, *CONTRACT.shape)).astype(np.float32)
+    assert (run_float(Network.of(graph), images) == run_float(network, images)).all()
