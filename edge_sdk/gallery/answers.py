@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_sdk.gallery.components.audit import Audit
 from edge_sdk.gallery.open_attempt import OpenAttempt
 from edge_sdk.gallery.results import Identification, Reason, References, Verification
+from edge_sdk.gallery.rules.names import normalized
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.subjects import unix_seconds
 from edge_sdk.types import Float64Array
@@ -74,7 +75,7 @@ class Answers:
             SubjectUnknownError: the subject is not enrolled; this does not count as an attempt.
             InputError, ModelCardError, GalleryError: see `identify`.
         """
-        answer = self._answer(embedding, subject, threshold=threshold, now=now)
+        answer = self._answer(embedding, normalized(subject), threshold=threshold, now=now)
         return cast(Verification, answer)
 
     def begin_attempt(

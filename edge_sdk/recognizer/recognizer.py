@@ -17,6 +17,7 @@ from edge_sdk.cameras.camera import Camera
 from edge_sdk.errors import CaptureError, InputError
 from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider, PinnedNetworks
 from edge_sdk.gallery.captures.crops import Crops
+from edge_sdk.gallery.rules.names import normalized
 from edge_sdk.gallery.rules.real_numbers import checked_threshold
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
 from edge_sdk.model.array_contract import image_contract
@@ -245,7 +246,11 @@ class Recognizer:
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
         sample = self._take_single(frame)
-        return guidance(sample) if isinstance(sample, NoSample) else self._begin(subject).finish([sample])
+        return (
+            guidance(sample)
+            if isinstance(sample, NoSample)
+            else self._begin(normalized(subject)).finish([sample])
+        )
 
     def watch(
         self,
