@@ -164,5 +164,5 @@ def raise_if_refused(target: str, reports: Sequence[NetworkReport], allowed: Col
         more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
         raise TargetError(
             f"{target}: {report.what} breaks the rule {first.rule}: {first.found}{more}",
-            hint=f"{first.advice}; or ignore this rule with --allow {first.rule}",
+            hint=f"{first.advice}; --allow {first.rule} ignores this rule, and other rules or the quantizer may still refuse",
         )

@@ -32,8 +32,8 @@ _MAX_DEPTH = 16
 _OTHER_SCHEMA_HINT = "it was made by another version of edge-convert; convert it again or update edge-sdk"
 _OTHER_KIND_HINTS = {
     SCHEMA: "this file is an embedder (edge-convert convert); a detector is expected here (edge-convert auxiliary)",
-    "edge-sdk/network-card/1": "this file is a face detector or a presentation attack detector (edge-convert"
-    " auxiliary); an embedder is expected here (edge-convert convert)",
+    "edge-sdk/network-card/1": "this file is a face detector, a presentation attack detector (edge-convert auxiliary) or"
+    " another network without an embedding (edge-convert convert --task none); an embedder is expected here",
 }
 
 
