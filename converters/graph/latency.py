@@ -128,7 +128,7 @@ def measure(
     Other work on the machine makes single runs slower and never faster, so the least time is the most repeatable figure.
 
     Args:
-        calls: Calls that run on this thread alone; each is made once without measuring it.
+        calls: Calls that run on this thread alone; each is first made twice, to choose how often one run repeats it.
         runs: Measured runs of each call, in ``BATCHES`` batches.
         machine: Clocks and reference kernel; None for this machine's.
         settled: Returns True if a measurement suffices; it is called after each.

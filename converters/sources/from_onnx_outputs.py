@@ -18,11 +18,11 @@ from converters.sources.onnx_file import load
 from converters.sources.onnx_interface import TO_NHWC, Interface
 from converters.sources.onnx_tflite import to_tflite
 from converters.sources.source_request import Converted, SourceRequest, tools
+from edge_sdk.model.network_card import MAX_OUTPUTS
 from edge_sdk.types import FloatArray
 
 _CLOSE = 1e-4  # share of the largest value
 _ROUNDING = 1e-6  # a sigmoid far below 0.5 differs by this much between runtimes
-_MAX_OUTPUTS = 64
 _OWN_SIZE = "some networks accept only the size that they were exported with; give that size with --size"
 _ODD = re.compile(r"[^A-Za-z0-9_]")
 
@@ -125,8 +125,8 @@ def _fix_image(model: Any, request: SourceRequest) -> tuple[Interface, tuple[str
 
 def _output_names(model: Any) -> list[str]:
     names = [_ODD.sub("_", value.name) for value in model.graph.output]
-    if not 1 <= len(names) <= _MAX_OUTPUTS or len(set(names)) != len(names):
-        raise SourceError(f"expected 1 to {_MAX_OUTPUTS} outputs with different names, found {names}")
+    if not 1 <= len(names) <= MAX_OUTPUTS or len(set(names)) != len(names):
+        raise SourceError(f"expected 1 to {MAX_OUTPUTS} outputs with different names, found {names}")
     return names
 
 

@@ -10,8 +10,8 @@ from converters.errors import SourceError
 from converters.graph.network import Network
 from converters.sources import tflite_network
 from converters.sources.source_request import Converted, SourceRequest, tools
+from edge_sdk.model.network_card import MAX_OUTPUTS
 
-MAX_OUTPUTS = 64
 _ODD = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -51,7 +51,6 @@ def _different(names: list[str]) -> list[str]:
     """Make names different by their position."""
     if not 1 <= len(names) <= MAX_OUTPUTS:
         raise SourceError(f"expected 1 to {MAX_OUTPUTS} outputs, found {len(names)}")
-    return [
-        name if name and names.count(name) == 1 else f"{name or 'output'}_{position}"
-        for position, name in enumerate(names)
-    ]
+    if all(names) and len(set(names)) == len(names):
+        return names
+    return [f"{name or 'output'}_{position}" for position, name in enumerate(names)]

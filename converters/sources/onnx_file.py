@@ -61,12 +61,11 @@ def _check_valid(model: Any) -> None:
 
 
 def _check_functions(model: Any) -> None:
-    """Refuse functions that call each other so often that the graph would be too large without them."""
+    """Refuse functions whose inlined operators would be too many."""
     bodies = {(f.domain, f.name): f.node for f in model.functions}
     sizes: dict[tuple[str, str], int] = {}
-    for _ in (
-        bodies
-    ):  # each round completes at least one level of calls; a cycle is refused by the checker of onnx
+    # Each round completes at least one level of calls; a cycle is refused by the checker of onnx.
+    for _ in bodies:
         sizes = {
             key: min(sum(sizes.get((n.domain, n.op_type), 1) for n in body), MAX_OPERATORS + 1)
             for key, body in bodies.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from converters.errors import SourceError
-from converters.sources.onnx_interface import keep_nodes, names_read_by
+from converters.sources.onnx_interface import keep_nodes, names_read_by, subgraphs
 from converters.sources.onnx_rewrites.branches import inline_branches
 from converters.sources.onnx_run import open_session
 
@@ -93,7 +93,7 @@ def _fold_values(model: Any) -> int:
     for node in graph.node:  # a valid graph is sorted topologically
         if node.op_type in _NEVER or node.domain not in ("", "ai.onnx"):
             continue
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
+        if subgraphs(node):
             continue
         if all(not name or name in constant for name in node.input):
             constant.update(node.output)

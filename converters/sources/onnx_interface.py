@@ -72,9 +72,22 @@ def names_read(graph: Any) -> Iterator[str]:
 def names_read_by(node: Any) -> Iterator[str]:
     """Yield the names of the tensors that an operator and its subgraphs read."""
     yield from node.input
-    for attribute in node.attribute:
-        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            yield from names_read(inner)
+    for inner in subgraphs(node):
+        yield from names_read(inner)
+
+
+def subgraphs(node: Any) -> list[Any]:
+    """List the graphs in the attributes of an operator."""
+    return [
+        inner
+        for attribute in node.attribute
+        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else []))
+    ]
+
+
+def opset(model: Any) -> int:
+    """Return the version of the standard's operators that a model uses; 1 if it states none."""
+    return next((int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
 
 
 def examine(model: Any, contract: AnyContract) -> Interface:
@@ -85,7 +98,7 @@ def examine(model: Any, contract: AnyContract) -> Interface:
             image.
     """
     graph = model.graph
-    checks.check_single([_describe(value) for value in graph.input], ["output"])
+    checks.check_single([describe(value) for value in graph.input], ["output"])
     for side, value in (("input", graph.input[0]), ("output", graph.output[0])):
         _check_float(side, value)
     sides = _sides(graph.input[0])
@@ -94,7 +107,7 @@ def examine(model: Any, contract: AnyContract) -> Interface:
         return Interface(graph.input[0].name, sides[0] if sides else None, False, None in sides[1:])
     if len(sides) != 4:
         raise SourceError(
-            f"graph input is {_describe(graph.input[0])}, expected batch, channels, height and width",
+            f"graph input is {describe(graph.input[0])}, expected batch, channels, height and width",
             hint="export a network that takes one image",
         )
     first = channels_first(sides, contract.channels)
@@ -135,7 +148,8 @@ def _sides(value: Any) -> list[int | None]:
     return [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in shape.dim]
 
 
-def _describe(value: Any) -> str:
+def describe(value: Any) -> str:
+    """Name a tensor with its sides; an unknown side is a question mark."""
     sides = "x".join("?" if side is None else str(side) for side in _sides(value))
     return f"{value.name} {sides}".strip()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from converters.errors import SourceError
 from converters.sources import checks
-from converters.sources.onnx_interface import drop_dead
+from converters.sources.onnx_interface import describe, drop_dead
 
 _PROBABILITIES = {"Softmax", "LogSoftmax", "Sigmoid"}
 _SAME_VALUES = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout"}
@@ -63,7 +63,7 @@ def check_output(model: Any) -> tuple[str, ...]:
         best = next(
             (name for name in names if _probabilities(makers, name) is None), names[0] if names else "NAME"
         )
-        checks.check_single(["input"], [_describe(value) for value in graph.output], best)
+        checks.check_single(["input"], [describe(value) for value in graph.output], best)
     last = _probabilities(makers, names[0])
     if last is not None:
         layer = _layer_before(makers, last.input[0])
@@ -81,11 +81,6 @@ def check_output(model: Any) -> tuple[str, ...]:
             " before it",
         )
     return ()
-
-
-def _describe(value: Any) -> str:
-    sides = "x".join(str(d.dim_value) if d.dim_value else "?" for d in value.type.tensor_type.shape.dim)
-    return f"{value.name} {sides}".strip()
 
 
 def _look_through(makers: dict[str, Any], name: str) -> Any:

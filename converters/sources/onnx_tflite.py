@@ -1,7 +1,8 @@
 """Write an ONNX graph as ``.tflite``; imported only in the child process.
 
-onnx2tf is asked first for convolutional networks of images, because recipes of earlier versions name its tensors. Its
-result counts only if it computes the outputs of the source. All other graphs are lowered operator by operator.
+onnx2tf is asked first for networks of images with operators that it writes as TFLite has them, because recipes of earlier
+versions name its tensors. Its result counts only if it computes the outputs of the source. All other graphs are lowered
+operator by operator.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def _by_onnx2tf(model: Any, request: SourceRequest, interface: Interface, output
 
     if not interface.channels_first:
         onnx_interface.put_channels_first(model)
-    if not any(a.HasField("g") or a.graphs for node in model.graph.node for a in node.attribute):
+    if not any(onnx_interface.subgraphs(node) for node in model.graph.node):
         onnx_interface.simplify_names(model)
     onnx2tf: Any = importlib.import_module("onnx2tf.onnx2tf")  # the package has a function of the same name
     # onnx2tf would download sample images even for a float conversion; give it the request's images instead.
@@ -141,13 +142,18 @@ def lower_to_tflite(
     model: Any, request: SourceRequest, interface: Interface, outputs: Sequence[str] = (OUTPUT,)
 ) -> bytes:
     """Write a graph operator by operator; see ``to_tflite``."""
-    model = expand_functions(model, LOWERINGS)
+    model = expand_functions(_copy(model), LOWERINGS)
     fuse_gelu(model)
     try:
         refuse_unknown(model)
         call = network(model, interface.order)
         return write_tflite(
-            call, owner=(), contract=request.contract, folder=request.folder / "lowered", outputs=outputs
+            call,
+            owner=(),
+            contract=request.contract,
+            folder=request.folder / "lowered",
+            outputs=outputs,
+            autograph=False,
         )
     except UnsupportedOperatorError as error:
         raise SourceError(str(error), hint=_OTHER_WAY) from error
@@ -179,18 +185,12 @@ def _first_different(model: Any, request: SourceRequest, interface: Interface) -
     # The graph may contain operators that its opset lacks, or that TensorFlow computes only in TFLite.
     except Exception:  # noqa: BLE001
         return ""
-    for node in model.graph.node:
-        for name in node.output:
-            if not name:
-                continue
-            position = names.index(name)
-            expected, actual = np.asarray(values[position]), np.asarray(computed[position])
-            if expected.ndim == 4 and interface.channels_first:
-                expected = expected.transpose(onnx_interface.TO_NHWC)
-            scale = max(float(np.abs(expected).max(initial=0)), 1e-6)
-            if (
-                expected.shape != actual.shape
-                or float(np.abs(expected - actual).max(initial=0)) > 1e-3 * scale
-            ):
-                return describe(node)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    for name, value, result in zip(names, values, computed, strict=True):
+        expected, actual = np.asarray(value), np.asarray(result)
+        if expected.ndim == 4 and interface.channels_first:
+            expected = expected.transpose(onnx_interface.TO_NHWC)
+        scale = max(float(np.abs(expected).max(initial=0)), 1e-6)
+        if expected.shape != actual.shape or float(np.abs(expected - actual).max(initial=0)) > 1e-3 * scale:
+            return describe(makers[name])
     return ""

@@ -18,6 +18,7 @@ def write_tflite(
     contract: AnyContract,
     folder: Path,
     outputs: Sequence[str] = (OUTPUT,),
+    autograph: bool = True,
 ) -> bytes:
     """Freeze a function of one image into a float32 ``.tflite``.
 
@@ -31,6 +32,7 @@ def write_tflite(
         contract: The input contract.
         folder: Folder for the SavedModel.
         outputs: Names of the output tensors in the signature.
+        autograph: False to leave the function as it is; AutoGraph puts a traceback before the message of its errors.
     """
     import tensorflow as tf
 
@@ -42,7 +44,7 @@ def write_tflite(
         values = call(image)
         return dict(zip(outputs, values if isinstance(values, (list, tuple)) else [values], strict=True))
 
-    network.embed = tf.function(embed, input_signature=[image])
+    network.embed = tf.function(embed, input_signature=[image], autograph=autograph)
     target = str(folder / "static_saved_model")
     tf.saved_model.save(network, target, signatures=network.embed.get_concrete_function())
     converter = tf.lite.TFLiteConverter.from_saved_model(target)

@@ -131,7 +131,8 @@ def _crop(
         return begin, [f + m - a - b for f, m, a, b in zip(full, more, begin, pads[count:], strict=True)]
     sides_out = list(shape)[-count:]
     total = [f + m - w for f, m, w in zip(full, more, sides_out, strict=True)]
-    return [max(t // 2 if mode != "SAME_LOWER" else t - t // 2, 0) for t in total], sides_out
+    # The standard cuts the larger half at the beginning, except for SAME_UPPER.
+    return [max(t // 2 if mode == "SAME_UPPER" else t - t // 2, 0) for t in total], sides_out
 
 
 OPERATORS: Mapping[str, Lowering] = {"Conv": _conv, "ConvTranspose": _conv_transpose}

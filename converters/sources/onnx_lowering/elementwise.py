@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,13 +47,7 @@ def _broadcast(compute: Callable[..., Any]) -> Lowering:
 def _fold(name: str) -> Lowering:
     """Combine any number of inputs, two at a time."""
 
-    def compute(tf: Any, *data: Any) -> Any:
-        result = data[0]
-        for other in data[1:]:
-            result = getattr(tf, name)(result, other)
-        return result
-
-    return _broadcast(compute)
+    return _broadcast(lambda tf, *data: functools.reduce(getattr(tf, name), data))
 
 
 def softplus(tf: Any, x: Any) -> Any:
@@ -141,7 +136,8 @@ def _power(tf: Any, a: Any, b: Any) -> Any:
 def _modulo(tf: Any, call: Call) -> Placed:
     if call.get("fmod", 0):
         raise UnsupportedOperatorError("fmod=1")
-    return _broadcast(lambda tf, a, b: tf.math.floormod(a, b))(tf, call)  # type: ignore[return-value]
+    data, order = aligned(tf, [call.value(0), call.value(1)])
+    return Placed(tf.math.floormod(*data), order)
 
 
 def _mean(tf: Any, *data: Any) -> Any:

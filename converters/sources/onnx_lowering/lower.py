@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from converters.sources.onnx_interface import opset
 from converters.sources.onnx_lowering import (
     arrangement,
     convolution,
@@ -81,7 +82,7 @@ def network(model: Any, order: Order | None) -> Callable[[Any], list[Any]]:
     from onnx import numpy_helper
 
     graph = model.graph
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    version = opset(model)
     constants = {t.name: plain(numpy_helper.to_array(t)) for t in graph.initializer}
     shape = [dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim]
 
@@ -96,7 +97,7 @@ def network(model: Any, order: Order | None) -> Callable[[Any], list[Any]]:
                 with tf.name_scope(
                     _ODD.sub("_", node.name or node.output[0]).strip("_-./\\") or node.op_type
                 ):
-                    results = _lower(tf, node, values, opset)
+                    results = _lower(tf, node, values, version)
             except UnsupportedOperatorError as error:
                 raise UnsupportedOperatorError(f"{describe(node)} has no TFLite form: {error}") from error
             except (
@@ -115,9 +116,7 @@ def network(model: Any, order: Order | None) -> Callable[[Any], list[Any]]:
             values.update(zip(node.output, results, strict=False))
         return [_output(tf, values[value.name], order) for value in graph.output]
 
-    # AutoGraph would put a traceback before the message of an error.
-    function: Callable[[Any], list[Any]] = tf.autograph.experimental.do_not_convert(call)
-    return function
+    return call
 
 
 def _output(tf: Any, value: Placed, order: Order | None) -> Any:
@@ -126,10 +125,10 @@ def _output(tf: Any, value: Placed, order: Order | None) -> Any:
     return tf.identity(data)
 
 
-def _lower(tf: Any, node: Any, values: Mapping[str, Placed], opset: int) -> Sequence[Placed]:
+def _lower(tf: Any, node: Any, values: Mapping[str, Placed], version: int) -> Sequence[Placed]:
     call = Call(
         kind=node.op_type,
-        opset=opset,
+        opset=version,
         inputs=tuple(values[name] if name else None for name in node.input),
         outputs=tuple(node.output),
         attributes={attribute.name: _value(attribute) for attribute in node.attribute},

@@ -116,7 +116,6 @@ def common_order(values: Sequence[Placed]) -> Order:
 def aligned(tf: Any, values: Sequence[Placed]) -> tuple[list[Any], Order]:
     """Bring tensors that broadcast into one order; return their data and the order."""
     rank = max(value.rank for value in values)
-    # A tensor of lower rank must not be reshaped before the order is known, because constants broadcast as they are.
     lifted = [lift(tf, value, rank) for value in values]
     order = common_order(lifted)
     return [_short(value, stored(tf, value, order)) for value in lifted], order

@@ -33,8 +33,9 @@ def _pool(tf: Any, call: Call) -> Placed:
         result = _average(tf, data, windows, bool(call.get("count_include_pad", 0)))
     else:
         power = call.get("p", 2)
-        data = tf.pow(tf.abs(data), float(power))
-        result = _average(tf, data, windows, include=True) * math.prod(windows.kernel)
+        # A sum, so zeros beyond the image add nothing.
+        data, padding = windows.padded(tf, tf.pow(tf.abs(data), float(power)), 0.0, same=False)
+        result = tf.nn.avg_pool2d(data, windows.kernel, windows.strides, padding) * math.prod(windows.kernel)
         result = tf.pow(result, 1.0 / power)
     return Placed(from_planes(tf, result) if spatial == 1 else result, channels_last(value.rank))
 

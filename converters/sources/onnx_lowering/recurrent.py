@@ -101,18 +101,16 @@ def _functions(tf: Any, call: Call, index: int) -> list[Callable[[Any], Any]]:
 
 
 def _step(tf: Any, call: Call, index: int, hidden: int) -> Step:
+    weights, functions = call.constant(2)[index].T, _functions(tf, call, index)
+    if call.kind == "GRU":
+        return _gru_step(tf, call, weights, functions, _bias(call, index, hidden)[1][2 * hidden :], hidden)
     # One tensor for all steps: each array that TensorFlow is given becomes a constant of its own.
-    recurrence = tf.constant(call.constant(2)[index].T)
-    functions = _functions(tf, call, index)
+    recurrence = tf.constant(weights)
     if call.kind == "RNN":
         return lambda product, state: (
             functions[0](product + tf.matmul(state[0], recurrence) if state else product),
         )
-    if call.kind == "LSTM":
-        return _lstm_step(tf, recurrence, functions, hidden)
-    return _gru_step(
-        tf, call, call.constant(2)[index].T, functions, _bias(call, index, hidden)[1][2 * hidden :], hidden
-    )
+    return _lstm_step(tf, recurrence, functions, hidden)
 
 
 def _lstm_step(tf: Any, recurrence: Any, functions: list[Callable[[Any], Any]], hidden: int) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -61,9 +62,7 @@ def _softmax(tf: Any, call: Call) -> Placed:
     rest = value.shape[axis + 1 :]
     if call.opset < 13 and any(side != 1 for side in rest):
         # Up to opset 12, all axes from this one on are one.
-        flat = reshaped(
-            tf, value, [*value.shape[:axis], -1 if 0 in rest else int(np.prod(value.shape[axis:]))]
-        )
+        flat = reshaped(tf, value, [*value.shape[:axis], math.prod(value.shape[axis:])])
         return reshaped(tf, plain(compute(as_onnx(tf, flat))), value.shape)
     order = value.with_axis_last(axis)
     return Placed(compute(stored(tf, value, order)), order)

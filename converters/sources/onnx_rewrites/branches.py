@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from converters.sources.onnx_interface import keep_nodes
+from converters.sources.onnx_interface import keep_nodes, subgraphs
 
 
 def inline_branches(model: Any) -> int:
@@ -49,6 +49,5 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _rename(inner, names)
+        for inner in subgraphs(node):
+            _rename(inner, names)

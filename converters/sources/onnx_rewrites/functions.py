@@ -7,6 +7,7 @@ from typing import Any
 
 from converters.errors import SourceError
 from converters.sources.onnx_folding import fold_constants
+from converters.sources.onnx_interface import opset
 
 _ROUNDS = 4  # a definition can contain operators that have definitions too
 
@@ -26,8 +27,7 @@ def expand_functions(model: Any, known: Container[str]) -> Any:
 
     for _ in range(_ROUNDS):
         kinds = sorted({node.op_type for node in model.graph.node if node.op_type not in known})
-        opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
-        kinds = [kind for kind in kinds if _has_definition(onnx.defs, kind, opset)]
+        kinds = [kind for kind in kinds if _has_definition(onnx.defs, kind, opset(model))]
         if not kinds:
             return model
         typed = onnx.shape_inference.infer_shapes(model, data_prop=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from converters.sources.onnx_interface import subgraphs
+
 #: Attributes that name the type of an operator's output.
 _TYPE_ATTRIBUTES = {"to", "dtype", "output_dtype"}
 
@@ -40,8 +42,8 @@ def _rewrite(graph: Any, kinds: frozenset[int]) -> None:
                 attribute.i = TensorProto.FLOAT
             if attribute.HasField("t"):
                 _rewrite_tensor(attribute.t, kinds)
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _rewrite(inner, kinds)
+        for inner in subgraphs(node):
+            _rewrite(inner, kinds)
 
 
 def _rewrite_tensor(tensor: Any, kinds: frozenset[int]) -> None:

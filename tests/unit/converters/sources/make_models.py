@@ -252,6 +252,21 @@ def onnx_unknown_operator():
     return net.model([1, 3, SIDE, SIDE])
 
 
+def onnx_clipped_gru():
+    """Build a network with a GRU whose attribute ``clip`` the lowering refuses."""
+    net = OnnxNetwork()
+    flat = net.add("Flatten", [net.embed("image")], "flat")
+    shape = net.store("steps", np.array([1, 1, -1], np.int64))
+    steps = net.add("Reshape", [flat, shape], "sequence")
+    rng = np.random.default_rng(7)
+    weights = net.store("gru_w", rng.normal(0, 0.1, (1, 3 * D, 8)).astype(np.float32))
+    recurrence = net.store("gru_r", rng.normal(0, 0.1, (1, 3 * D, D)).astype(np.float32))
+    net.add("GRU", [steps, weights, recurrence], "states", hidden_size=D, clip=1.0)
+    target = net.store("target", np.array([1, D], np.int64))
+    net.add("Reshape", ["states", target], "embedding")
+    return net.model([1, 3, SIDE, SIDE])
+
+
 def onnx_classifier():
     """Build a network with the class probabilities of a softmax as output."""
     net = OnnxNetwork()
@@ -267,6 +282,7 @@ def write_onnx(folder):
     onnx.save(onnx_channels_last(), folder / "channels_last.onnx")
     onnx.save(onnx_gray_batch(), folder / "gray_batch2.onnx")
     onnx.save(onnx_quantized(), folder / "quantized.onnx")
+    onnx.save(onnx_clipped_gru(), folder / "clipped_gru.onnx")
     onnx.save(onnx_unknown_operator(), folder / "unknown_operator.onnx")
     onnx.save(onnx_classifier(), folder / "classifier.onnx")
     plain = onnx_plain()

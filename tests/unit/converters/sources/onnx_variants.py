@@ -698,6 +698,7 @@ def resizing(name):
     "pool_average_pads",
     "pool_average_ceil",
     "pool_max_odd",
+    "pool_lp_ceil",
     "conv_same_lower",
     "conv_asymmetric",
 )
@@ -716,6 +717,8 @@ def padding(name):
         x = net("AveragePool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0], ceil_mode=1)
     elif name == "pool_max_odd":
         x = net("MaxPool", net("Neg", x), kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1])
+    elif name == "pool_lp_ceil":
+        x = net("LpPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0], ceil_mode=1, p=2)
     elif name == "conv_same_lower":
         x = net("Conv", x, net.weights(16, 16, 4, 4), auto_pad="SAME_LOWER", strides=[2, 2])
     else:
@@ -723,7 +726,14 @@ def padding(name):
     return net.model(net.pooled(net.conv(x, 16, 16), 16))
 
 
-@variant("transposed convolutions", "deconv", "deconv_output_padding", "deconv_group", "deconv_1d")
+@variant(
+    "transposed convolutions",
+    "deconv",
+    "deconv_output_padding",
+    "deconv_output_shape",
+    "deconv_group",
+    "deconv_1d",
+)
 def deconvolution(name):
     net = Net()
     x = net.stem(16)
@@ -733,6 +743,8 @@ def deconvolution(name):
         x = net(
             "ConvTranspose", x, net.weights(16, 8, 3, 3), strides=[2, 2], pads=[1] * 4, output_padding=[1, 1]
         )
+    elif name == "deconv_output_shape":
+        x = net("ConvTranspose", x, net.weights(16, 8, 3, 3), strides=[2, 2], output_shape=[32, 32])
     elif name == "deconv_group":
         x = net("ConvTranspose", x, net.weights(16, 2, 2, 2), strides=[2, 2], group=4)
     else:

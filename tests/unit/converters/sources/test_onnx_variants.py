@@ -30,6 +30,8 @@ FAST = (
     "resize_cubic",
     "pool_average_ceil",
     "deconv_group",
+    "deconv_output_shape",
+    "pool_lp_ceil",
     "rotary_opset23",
     "depthwise_two_strides",
     "listed_weights_unsqueezed",

@@ -178,6 +178,7 @@ def test_an_output_that_does_not_exist(models, contract, images, name):
         ),
         ("nonstandard_operator.onnx", "com.microsoft.Conv", "exporter's file"),
         ("unknown_operator.onnx", "no TFLite form for MaxRoiPool 'embedding'", "--output-name"),
+        ("clipped_gru.onnx", ": GRU 'states' has no TFLite form: clip", "--output-name"),
         ("newer.onnx", "opset 99", "older opset"),
         ("external.onnx", "'weights.bin', which is not in its folder", "one folder"),
         ("lambda.keras", "layer 'twice' is a Lambda", "SavedModel"),
