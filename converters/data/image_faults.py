@@ -44,7 +44,7 @@ def find_too_few(count: int) -> list[Finding]:
     """Return a finding if there are few images or arrays for activation ranges."""
     if count >= RECOMMENDED_IMAGES:
         return []
-    cure = f"give {3 * RECOMMENDED_IMAGES // 2} or more, of which two thirds are used for ranges: few do not cover what the device sees"
+    cure = f"give {3 * RECOMMENDED_IMAGES // 2} or more, of which two thirds are used for ranges: a small number does not cover what the device sees"
     return [Finding("few", f"{count} used for activation ranges", cure)]
 
 
@@ -110,7 +110,8 @@ def _thumbnails(pixels: UInt8Array) -> FloatArray:
     gray = pixels.mean(axis=3, dtype=np.float32)
     for axis in (1, 2):
         starts = np.arange(_THUMBNAIL) * gray.shape[axis] // _THUMBNAIL
-        gray = np.add.reduceat(gray, starts, axis=axis)
+        sizes = np.diff([*starts, gray.shape[axis]]).clip(1).astype(np.float32)
+        gray = np.add.reduceat(gray, starts, axis=axis) / np.expand_dims(sizes, (0, 3 - axis))
     flat = gray.reshape(len(gray), -1)
     flat -= flat.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)

@@ -50,6 +50,14 @@ def test_good_images_have_no_fault(good: np.ndarray) -> None:
     assert find_image_faults(gray) == []
 
 
+@pytest.mark.parametrize("side", [24, 40, 50])
+def test_different_pale_images_of_any_size_are_no_copies(side: int) -> None:
+    """Brightness makes no pattern that all images share."""
+    pictures = draw_pictures(replace(CONTRACT, height=side, width=side), seed=5, first=0, count=100)
+    pale = (200 + pictures / 5).astype(np.uint8)
+    assert "copies" not in [finding.fault for finding in find_image_faults(pale)]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_named_with_its_cure(fault: str, good: np.ndarray) -> None:
     findings = {finding.fault: str(finding) for finding in find_image_faults(FAULTS[fault](good))}
