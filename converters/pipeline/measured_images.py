@@ -13,8 +13,8 @@ from converters.data.generated import generated_inputs
 from converters.evaluate.metrics.score_noise import score_noise
 from edge_sdk.matching import cosine
 from edge_sdk.model.array_contract import AnyContract
-from edge_sdk.model.golden import GENERATOR
-from edge_sdk.types import FloatArray, SampleArray, UInt8Array
+from edge_sdk.model.golden import generator_of
+from edge_sdk.types import FloatArray, SampleArray
 
 _WITNESS_IMAGES = 16
 _GATE_IMAGES = 4
@@ -47,7 +47,7 @@ class MeasuredImages:
         """Take the held-out part of the calibration images, or generate images if there are none."""
         if images is None:
             pixels = generated_inputs(contract)
-            names = tuple(f"{GENERATOR} seed {seed}" for seed in range(1, len(pixels) + 1))
+            names = tuple(f"{generator_of(contract)} seed {seed}" for seed in range(1, len(pixels) + 1))
             digest = hashlib.sha256(pixels.tobytes()).hexdigest()
             return cls(pixels, names, digest, True, pixels[:_GATE_IMAGES])
         held_out = images.held_out
@@ -59,13 +59,13 @@ class MeasuredImages:
 
     @property
     def basis(self) -> str:
-        """Kind of the images: ``images``, ``drawn`` for drawn pictures, ``generated`` for smooth fields."""
+        """Kind of the images: ``images``, ``drawn`` for drawn pictures, ``generated`` for generated inputs."""
         if self.calibration is None:
             return "generated"
         return "drawn" if self.calibration.drawn else "images"
 
     @property
-    def witness(self) -> UInt8Array:
+    def witness(self) -> SampleArray:
         """Images on which the float network is compared with its source."""
         return self.pixels[:_WITNESS_IMAGES]
 

@@ -100,6 +100,8 @@ _FORMS = {
 }
 #: For ``operand``: index of the operand with the output's codes, if it is not 0.
 _DATA_OPERAND = {"SPLIT": 1}
+#: Clips with a constant, and the code at which they cut.
+CLIPS = {"MINIMUM": _HIGH, "MAXIMUM": _LOW}
 #: Axis of the output channel in the weights.
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "FULLY_CONNECTED": 0}
 
@@ -109,7 +111,7 @@ def quantize_full_int8(
     ranges: Mapping[str, TensorRange],
     *,
     int16: Collection[str] = (),
-    fold_clips: bool = False,
+    folded: Collection[str] = (),
 ) -> Network:
     """Quantize every tensor of a float network to integers.
 
@@ -117,7 +119,7 @@ def quantize_full_int8(
         network: A canonical float network.
         ranges: Range of every activation by tensor name, including the input.
         int16: Names of the output tensors of operators with 16-bit activations.
-        fold_clips: True to remove a MINIMUM or MAXIMUM with a constant if the operand's codes end at the constant.
+        folded: Kinds of ``CLIPS`` to remove if the codes of the operand end at the constant.
 
     Returns:
         The int8 network. Tensors keep their names; input, activations and embedding are int8.
@@ -130,8 +132,7 @@ def quantize_full_int8(
     quantizer = _Quantizer(graph, ranges, insert_conversions(graph, int16))
     for operator in list(graph.operators):
         quantizer.quantize(operator)
-    if fold_clips:
-        quantizer.fold_clips()
+    quantizer.fold_clips(folded)
     quantizer.write_codes()
     graph.prune()
     return Network.of(graph)
@@ -188,11 +189,12 @@ class _Quantizer:
             self._constants(operator, self.codes[outputs[0]] if form.scales == "shared" else None)
         self._set_version(operator, name, form.version)
 
-    def fold_clips(self) -> None:
-        """Remove clips that change no code: the operator before them, which no other operator reads, saturates there."""
+    def fold_clips(self, kinds: Collection[str]) -> None:
+        """Remove clips of these kinds that change no code: the operator before them, which no other operator reads, saturates there."""
         graph = self.graph
         for operator in list(graph.operators):
-            end = {"MINIMUM": _HIGH, "MAXIMUM": _LOW}.get(graph.op_name(operator))
+            kind = graph.op_name(operator)
+            end = CLIPS[kind] if kind in kinds else None
             computed = [i for i in indices(operator.inputs) if graph.constant(i) is None]
             constants = [value for i in indices(operator.inputs) if (value := graph.constant(i)) is not None]
             if end is None or len(computed) != 1 or len(constants) != 1 or (constants[0] != end).any():

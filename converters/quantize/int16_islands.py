@@ -12,6 +12,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.graph.graph import Graph, indices
+from converters.quantize.recorded import require_computed
 from converters.quantize.statistics import ChannelStatistics
 
 #: Operators with 16-bit activations: first version with an int16 kernel.
@@ -32,12 +33,7 @@ def insert_conversions(graph: Graph, names: Collection[str]) -> set[int]:
     Raises:
         ConversionError: An operator has no 16-bit form, or computes the network's output.
     """
-    unknown = sorted(set(names) - {graph.name(i) for i in graph.computed()})
-    if unknown:
-        raise ConversionError(
-            f"recipe: ``int16`` names the output {unknown[0]!r}, but no operator of this network has it",
-            hint="replay a recipe on the network it was found for, or search with --recipe auto",
-        )
+    require_computed(graph, "int16", names)
     inside = [op for op in graph.operators if graph.name(indices(op.outputs)[0]) in names]
     for operator in inside:
         output = indices(operator.outputs)[0]

@@ -17,10 +17,10 @@ from converters.graph.rewrites.decompose import DECOMPOSABLE, Increasing, Summan
 from converters.graph.rewrites.equalize import Group, apply_scales, equalize, find_groups
 from converters.quantize.ai_edge_quantizer import quantize_static
 from converters.quantize.bias_correction import apply_corrections, correct_biases
-from converters.quantize.full_int8 import quantize_full_int8
+from converters.quantize.full_int8 import CLIPS, quantize_full_int8
 from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
-from converters.quantize.recorded import RecordedStatistics, require_names
+from converters.quantize.recorded import RecordedStatistics, require_computed, require_names
 from converters.quantize.statistics import ChannelStatistics, TensorRange
 from edge_sdk.model.array_contract import AnyContract
 from edge_sdk.types import Float64Array, SampleArray
@@ -140,8 +140,9 @@ def _activations(reference: Network) -> list[str]:
 
 def _quantize(reference: Network, recipe: Recipe, ranges: Mapping[str, TensorRange]) -> Network:
     if recipe.quantizer == "integer":
-        fold_clips = "MINIMUM" in recipe.decomposed
-        return quantize_full_int8(reference, ranges, int16=recipe.int16, fold_clips=fold_clips)
+        return quantize_full_int8(
+            reference, ranges, int16=recipe.int16, folded=CLIPS.keys() & {*recipe.decomposed}
+        )
     keep_float = {*recipe.keep_float, *find_float_islands(reference.graph, recipe.float_operators)}
     return quantize_static(reference, ranges, float_operators=recipe.float_operators, keep_float=keep_float)
 
@@ -166,13 +167,7 @@ def _check(graph: Graph, recipe: Recipe) -> None:
         raise ConversionError(
             f"recipe {recipe.name}: only {', '.join(DECOMPOSABLE)} can be decomposed, found {unknown_kinds[0]!r} in ``decomposed``"
         )
-    unknown = sorted(set(recipe.keep_float) - {graph.name(i) for i in graph.computed()})
-    if unknown:
-        raise ConversionError(
-            f"recipe: ``keep_float`` names the output {unknown[0]!r}, but no operator of this network has it"
-            + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
-            hint="replay a recipe on the network it was found for, or search with --recipe auto",
-        )
+    require_computed(graph, "keep_float", recipe.keep_float)
 
 
 def find_recipe_ranges(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
+from converters.graph.graph import Graph
 from converters.graph.rewrites.equalize import LARGEST_SCALE
 from converters.quantize.statistics import TensorRange
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.array_contract import AnyContract, read_contract
-from edge_sdk.model.golden import GENERATOR
+from edge_sdk.model.golden import generator_of
 from edge_sdk.model.json_fields import JsonFields, json_object, number, text, whole_number
 from edge_sdk.types import Float64Array, FloatArray
 
@@ -141,7 +142,6 @@ class Recording:
             pictures.
         fidelity: Fidelity of the int8 network as its card states it, measured on held-out images.
         outputs: Outputs for generated inputs by the output's name.
-        generator: Name of the function that generates the inputs.
     """
 
     contract: AnyContract
@@ -151,7 +151,6 @@ class Recording:
     calibration: Mapping[str, Any]
     fidelity: Mapping[str, Any]
     outputs: Mapping[str, RecordedOutput]
-    generator: str = GENERATOR
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields ``contract``, ``calibration`` and ``statistics`` of a recipe file."""
@@ -163,7 +162,7 @@ class Recording:
                 "int8_sha256": self.int8_sha256,
                 "fidelity": dict(self.fidelity),
                 **self.statistics.to_json(),
-                "generator": self.generator,
+                "generator": generator_of(self.contract),
                 "outputs": {name: output.to_json() for name, output in self.outputs.items()},
             },
         }
@@ -185,17 +184,33 @@ class Recording:
                 calibration=JsonFields(value, "recipe").read("calibration", _calibration),
                 fidelity=fields.read("fidelity", _fidelity),
                 outputs=fields.read("outputs", _named(RecordedOutput.from_json)),
-                generator=fields.read("generator", text),
             )
+            generator = fields.read("generator", text)
         except ModelCardError as error:
             raise ConversionError(str(error), hint=_HINT) from error
-        if recording.generator != GENERATOR or not recording.outputs:
+        expected = generator_of(recording.contract)
+        if generator != expected or not recording.outputs:
             raise ConversionError(
-                f"{_NAME}: expected outputs for inputs of {GENERATOR!r}, found {len(recording.outputs)} outputs for"
-                f" {recording.generator!r}",
+                f"{_NAME}: expected outputs for inputs of {expected!r}, found {len(recording.outputs)} outputs for"
+                f" {generator!r}",
                 hint=_HINT,
             )
         return recording
+
+
+def require_computed(graph: Graph, field: str, names: Collection[str]) -> None:
+    """Check that a field of a recipe names outputs of operators of this network.
+
+    Raises:
+        ConversionError: No operator has an output of this name.
+    """
+    unknown = sorted(set(names) - {graph.name(i) for i in graph.computed()})
+    if unknown:
+        raise ConversionError(
+            f"recipe: ``{field}`` names the output {unknown[0]!r}, but no operator of this network has it"
+            + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
+            hint="replay a recipe on the network it was found for, or search with --recipe auto",
+        )
 
 
 def require_names(what: str, expected: Mapping[str, int], recorded: Mapping[str, int]) -> None:
