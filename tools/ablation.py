@@ -73,6 +73,10 @@ INTEGER_STEPS: tuple[Step, ...] = (
 )
 
 
+def _ratio(value: float | None) -> str:
+    return f"{'?':>6}" if value is None else f"{value:>5.2f}x"
+
+
 @dataclass(frozen=True)
 class Row:
     """Measurements of one variant of one model.
@@ -83,7 +87,7 @@ class Row:
         cosine_min: Lowest of these cosines.
         noise: Noise of the scores of different subjects.
         difference: Smoothed TAR of int8 minus that of float32, pooled over FMR 1e-4..1e-2, or the reason why it is unknown.
-        time_ratio: Least processor time of an inference divided by that of float32, measured alternately in one run.
+        time_ratio: Least processor time of an inference divided by that of float32, measured alternately in one run; None if it is unreliable under the load.
         float_operators: Number of operators that the recipe leaves in float.
         recipe: The recipe, which can be replayed.
     """
@@ -93,7 +97,7 @@ class Row:
     cosine_min: float
     noise: ScoreNoise
     difference: SmoothedDifference | Unsupported
-    time_ratio: float
+    time_ratio: float | None
     float_operators: int
     recipe: Recipe
 
@@ -107,7 +111,7 @@ class Row:
         return (
             f"{self.what:<34} {self.cosine_mean:.4f} / {self.cosine_min:.4f}  {self.noise.sd:.4f}"
             f" {100 * self.noise.relative:>3.0f} %  {_points(self.difference):<26}"
-            f" {self.time_ratio:>5.2f}x {self.float_operators:>3}"
+            f" {_ratio(self.time_ratio)} {self.float_operators:>3}"
         )
 
 
@@ -215,7 +219,14 @@ def ablate(
         ratio = time_ratio(network, model.network, model.contract, labelled.pixels[0])
         kept = len(recipe.keep_float)
         return Row(
-            what, float(cosines.mean()), float(cosines.min()), noise, difference, ratio.value, kept, recipe
+            what,
+            float(cosines.mean()),
+            float(cosines.min()),
+            noise,
+            difference,
+            None if ratio.unreliable else ratio.value,
+            kept,
+            recipe,
         )
 
     plain = shipped(recipe)

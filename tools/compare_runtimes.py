@@ -12,13 +12,11 @@ into --cache.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,7 +28,8 @@ from typing import Any
 import numpy as np
 
 from edge_sdk import console
-from tools.runtime_peers import DIMENSION, peers
+from tools.photographs import photographs
+from tools.runtime_peers import DIMENSION, padded, peers
 
 FRAMES, REFERENCES = 8, 1000
 HEIGHT, WIDTH = 480, 640
@@ -136,22 +135,21 @@ def convert(zoo: Path, calibration: Path | None, cache: Path) -> None:
         onnx.save(model, plain)
 
 
-def convert_for_openvino(zoo: Path, photographs: Path, calibration: Path | None, cache: Path) -> None:
+def convert_for_openvino(zoo: Path, frames: Path, calibration: Path | None, cache: Path) -> None:
     """Quantize the networks of OpenVINO's peer that the cache lacks.
 
     YuNet is calibrated on frames: calibrated on the crops that suffice for the SDK, NNCF's YuNet finds no face.
     """
-    from tools.nncf_networks import images_of, quantize
-    from tools.runtime_peers import padded
+    from tools.nncf_networks import quantize
 
     if all((cache / f"{name}.nncf_int8.xml").is_file() for name in ("yunet", "sface")):
         return
     if calibration is None:
         raise SystemExit(f"{cache}: expected OpenVINO's networks, found none; give --calibration")
     rng = np.random.default_rng(2)
-    frames = (padded(compose_frame(image, rng))[..., ::-1] for image in images_of(photographs))
-    quantize(zoo / "yunet_n_320_320.onnx", cache / "yunet.nncf_int8.xml", frames)
-    quantize(zoo / "sface_2021dec_float.onnx", cache / "sface.nncf_int8.xml", images_of(calibration))
+    composed = (padded(compose_frame(image, rng))[..., ::-1] for image in photographs(frames))
+    quantize(zoo / "yunet_n_320_320.onnx", cache / "yunet.nncf_int8.xml", composed)
+    quantize(zoo / "sface_2021dec_float.onnx", cache / "sface.nncf_int8.xml", photographs(calibration))
 
 
 def compose_frames(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.ndarray], int]:
@@ -161,7 +159,6 @@ def compose_frames(arguments: argparse.Namespace) -> tuple[list[np.ndarray], lis
     """
     from edge_sdk import Detector, Embedder
     from edge_sdk.recognizer.sampling import AlignedSample, Sampler
-    from edge_sdk.vision.images import read_image
 
     detector = Detector.open(arguments.cache / "yunet.float32.tflite")
     sampler = Sampler(detector, Embedder.open(arguments.cache / "sface.cpu_int8.tflite"))
@@ -169,24 +166,18 @@ def compose_frames(arguments: argparse.Namespace) -> tuple[list[np.ndarray], lis
     frames: list[np.ndarray] = []
     others: list[np.ndarray] = []
     skipped = 0
-    with tarfile.open(arguments.photographs) as archive:
-        names = sorted(name for name in archive.getnames() if name.endswith(".jpg"))
-        for name in rng.permutation(names).tolist():
-            file = archive.extractfile(name)
-            if file is None:
-                continue
-            photograph = read_image(io.BytesIO(file.read()), name=name)
-            frame, other = compose_frame(photograph, rng), compose_frame(photograph, rng)
-            if all(
-                isinstance(sampler.take(image), AlignedSample) and len(detector.detect(image)) == 1
-                for image in (frame, other)
-            ):
-                frames.append(frame)
-                others.append(other)
-            else:
-                skipped += 1
-            if len(frames) == FRAMES:
-                return frames, others, skipped
+    for photograph in photographs(arguments.photographs, rng):
+        frame, other = compose_frame(photograph, rng), compose_frame(photograph, rng)
+        if all(
+            isinstance(sampler.take(image), AlignedSample) and len(detector.detect(image)) == 1
+            for image in (frame, other)
+        ):
+            frames.append(frame)
+            others.append(other)
+        else:
+            skipped += 1
+        if len(frames) == FRAMES:
+            return frames, others, skipped
     raise SystemExit(
         f"{arguments.photographs}: expected at least {FRAMES} photographs with one good face, found {len(frames)}"
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -20,12 +18,14 @@ def quantize(onnx: Path, output: Path, images: Iterable[np.ndarray]) -> None:
     Args:
         onnx: The float network, with one NCHW input of pixels 0..255.
         output: The .xml file to write; the weights are written beside it.
-        images: Calibration images of the network's input size, (H, W, 3), uint8, in its order of channels.
+        images: Calibration images, of which the first ``IMAGES`` are used, of the network's input size, (H, W, 3), uint8, in its order of channels.
     """
     import nncf
     import openvino
 
-    blobs = [np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) for image in images]
+    blobs = [
+        np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) for image in islice(images, IMAGES)
+    ]
     quantized = nncf.quantize(
         openvino.Core().read_model(onnx),
         nncf.Dataset(blobs),
@@ -34,15 +34,3 @@ def quantize(onnx: Path, output: Path, images: Iterable[np.ndarray]) -> None:
         subset_size=len(blobs),
     )
     openvino.save_model(quantized, output, compress_to_fp16=False)
-
-
-def images_of(archive: Path) -> Iterator[np.ndarray]:
-    """Yield the first images of a .tar, RGB."""
-    from edge_sdk.vision.images import read_image
-
-    with tarfile.open(archive) as files:
-        names = sorted(name for name in files.getnames() if name.endswith(".jpg"))
-        for name in islice(names, IMAGES):
-            file = files.extractfile(name)
-            if file is not None:
-                yield read_image(io.BytesIO(file.read()), name=name)

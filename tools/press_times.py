@@ -17,11 +17,9 @@ computed and its threshold is lowered, because a pasted photograph is an attack.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,13 +32,13 @@ from edge_sdk.gallery import InMemoryKey
 from edge_sdk.recognizer.sampling import AlignedSample, Sampler
 from edge_sdk.recognizer.track import mean_direction
 from edge_sdk.runtime.threads import default_threads
-from edge_sdk.vision.images import read_image
 from tools.compare_runtimes import compose_frame
+from tools.photographs import photographs
 
 PEOPLE, REFERENCES, FRAMES = 8, 1000, 6
 THRESHOLD = 0.363
 KEY = InMemoryKey(bytes(range(32)))
-#: A liveness score of any size passes.
+#: Every liveness score passes.
 NO_LIVENESS_LIMIT = 1e-9
 
 
@@ -131,17 +129,14 @@ def compose_presses(arguments: argparse.Namespace) -> Iterator[list[np.ndarray]]
     sampler = Sampler(Detector.open(arguments.detector), Embedder.open(arguments.model))
     rng = np.random.default_rng(0)
     count = 0
-    with tarfile.open(arguments.photographs) as archive:
-        names = sorted(name for name in archive.getnames() if name.endswith(".jpg"))
-        for name in rng.permutation(names).tolist():
-            file = archive.extractfile(name)
-            if file is None or count == PEOPLE:
-                continue
-            frame = compose_frame(read_image(io.BytesIO(file.read()), name=name), rng)
-            frames = [move(frame, rng) for _ in range(FRAMES)]
-            if all(isinstance(sampler.take(image), AlignedSample) for image in frames):
-                count += 1
-                yield frames
+    for photograph in photographs(arguments.photographs, rng):
+        frame = compose_frame(photograph, rng)
+        frames = [move(frame, rng) for _ in range(FRAMES)]
+        if all(isinstance(sampler.take(image), AlignedSample) for image in frames):
+            count += 1
+            yield frames
+        if count == PEOPLE:
+            return
 
 
 def move(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -35,8 +35,7 @@ def windows(samples: np.ndarray, rate: int) -> list[np.ndarray]:
         samples = samples * (_LEVEL / level)
     frames = mel_frames(samples)
     power = frames.sum(axis=1)
-    if power.size:
-        frames = frames[power > _SILENCE * np.quantile(power, 0.95)]
+    frames = frames[power > _SILENCE * np.quantile(power, 0.95)]
     return [
         frames[start : start + FRAMES].clip(LOW, HIGH).astype(np.float32)
         for start in range(0, len(frames) - FRAMES + 1, FRAMES)
@@ -46,8 +45,6 @@ def windows(samples: np.ndarray, rate: int) -> list[np.ndarray]:
 def mel_frames(samples: np.ndarray) -> np.ndarray:
     """Return the power of each mel band in each frame, shape (n, 40)."""
     padded = np.pad(samples, WINDOW // 2)
-    if len(padded) < WINDOW:
-        return np.empty((0, MELS))
     pieces = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::STEP]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     power = np.abs(np.fft.rfft(pieces * hann, axis=1)) ** 2
@@ -61,7 +58,7 @@ def _filters() -> np.ndarray:
     centres = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(np.log(6.4) / 27 * (mel - 15)))
     places = np.fft.rfftfreq(WINDOW, 1 / RATE)
     widths = np.diff(centres)[:, None]
-    slopes = (places - centres[:, None]) / 1.0
+    slopes = places - centres[:, None]
     rising, falling = slopes[:-2] / widths[:-1], -slopes[2:] / widths[1:]
     area = 2 / (centres[2:] - centres[:-2])
     return np.minimum(rising, falling).clip(0) * area[:, None]

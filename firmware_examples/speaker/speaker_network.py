@@ -58,7 +58,7 @@ def read_weights(wheel: Path) -> dict[str, np.ndarray]:
     file = io.BytesIO(zipfile.ZipFile(wheel).read(WEIGHTS))
     storages: dict[str, _Storage] = {}
     for _ in range(3):  # magic number, version, system
-        pickle.Unpickler.load(_WeightsReader(file, storages))
+        _WeightsReader(file, storages).load()
     state = _WeightsReader(file, storages).load()["model_state"]
     for key in _WeightsReader(file, storages).load():
         count = int(np.frombuffer(file.read(8), "<i8")[0])
@@ -110,8 +110,12 @@ def make_network(wheel: Path, output: Path) -> None:
 
 def write_frames(recordings: Path, output: Path, *, most: int) -> None:
     """Write windows of each speaker's joined recordings: the first 40 % for calibration, the others for an evaluation."""
+    if most < 10:
+        raise ValueError(f"expected 10 or more windows of a speaker, found {most}")
     for speaker in sorted(path for path in recordings.iterdir() if path.is_dir()):
         read = [read_wav(file) for file in sorted(speaker.glob("*.wav"))]
+        if not read:
+            raise ValueError(f"{speaker}: expected .wav files, found none")
         rate = read[0][1]
         if any(other != rate for _, other in read):
             raise ValueError(f"{speaker}: expected one sampling rate")
@@ -139,7 +143,12 @@ def main() -> None:
     frames.add_argument(
         "output", type=Path, help="folder for calibration/SPEAKER/*.npy and labelled/SPEAKER/*.npy"
     )
-    frames.add_argument("--most", type=int, default=60, help="most windows of a speaker (default: 60)")
+    frames.add_argument(
+        "--most",
+        type=int,
+        default=60,
+        help="most windows of a speaker, rounded down to tens, 10 or more (default: 60)",
+    )
     arguments = parser.parse_args()
     if arguments.command == "network":
         make_network(arguments.wheel, arguments.output)
