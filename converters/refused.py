@@ -19,6 +19,10 @@ class RefusedTarget:
     error: str
     hint: str = ""
 
+    def line(self) -> str:
+        """State the refusal in one line of a report."""
+        return f"{self.name} was refused, so it has no files: {self.error}"
+
 
 @dataclass(frozen=True)
 class RefusedFile:

@@ -283,7 +283,7 @@ class ConversionResult:
         for section in self.targets:
             lines += ["", *section.lines()]
         for target in self.refused:
-            lines += ["", f"{target.name} was refused, so it has no files: {target.error}"]
+            lines += ["", target.line()]
         for refused in self.refused_files:
             lines += ["", f"{refused.file} was not written: {refused.error}"]
         for artefact in self.missed:

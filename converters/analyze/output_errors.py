@@ -8,6 +8,7 @@ is replaced by its mean over images has an error of this size, so an error near 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,34 +24,31 @@ TOO_LARGE = 0.5
 _CONSTANT = 1e-6
 
 
-def output_errors(
-    baseline: Network, network: Network, card: NetworkCard, pixels: UInt8Array
-) -> dict[str, float]:
+#: Values of each output by its name, shape (images, values).
+OutputValues: TypeAlias = Mapping[str, Float64Array]
+
+
+def output_errors(expected: OutputValues, measured: OutputValues) -> dict[str, float]:
     """Compute the error of each output: RMS of the difference to the float output over the float standard deviation.
 
     Args:
-        baseline: The float network.
-        network: Another network with the same outputs.
-        card: Card of either network.
-        pixels: Shape (n, H, W, C), uint8, at the network's size.
+        expected: Outputs of the float network.
+        measured: Outputs of another network for the same images.
     """
-    expected, measured = _run(baseline, card, pixels), _run(network, card, pixels)
     return {
         name: float(np.sqrt(np.mean((measured[name] - truth) ** 2))) / (float(truth.std()) or 1.0)
         for name, truth in expected.items()
     }
 
 
-def output_variation(network: Network, card: NetworkCard, pixels: UInt8Array) -> dict[str, float]:
+def output_variation(expected: OutputValues) -> dict[str, float]:
     """Compute how much each output varies between images: the error that its mean over images would have as an output.
 
     Args:
-        network: The float network.
-        card: Its card.
-        pixels: Shape (n, H, W, C), uint8, at the network's size.
+        expected: Outputs of the float network.
     """
     variations = {}
-    for name, values in _run(network, card, pixels).items():
+    for name, values in expected.items():
         variance = float(values.var(axis=0, ddof=1).mean()) if len(values) > 1 else 0.0
         variations[name] = float(np.sqrt(variance)) / (float(values.std()) or 1.0)
     return variations
@@ -68,8 +66,14 @@ def too_large(errors: Mapping[str, float], variation: Mapping[str, float]) -> tu
     )
 
 
-def _run(network: Network, card: NetworkCard, pixels: UInt8Array) -> dict[str, Float64Array]:
-    """Return the values of each output, shape (images, values)."""
+def output_values(network: Network, card: NetworkCard, pixels: UInt8Array) -> OutputValues:
+    """Run a network on images.
+
+    Args:
+        network: The network.
+        card: Its card, or that of a network with the same outputs.
+        pixels: Shape (n, H, W, C), uint8, at the network's size.
+    """
     opened = runtime.Network(LiteRtNetwork(network.data), card)
     rows: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
     for image in pixels:

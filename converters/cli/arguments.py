@@ -229,10 +229,8 @@ def share(text: str) -> float:
 
 def _contract_options(arguments: argparse.Namespace) -> dict[str, Any]:
     fields = {name: getattr(arguments, name) for name in _PARTS if getattr(arguments, name) is not None}
-    arrays, images = (
-        [f"--{name}" for name in fields if name in ("shape", "dtype")],
-        [f"--{name}" for name in fields if name in ("size", "color", "mean", "scale", "alignment")],
-    )
+    arrays = [f"--{name}" for name in fields if name in ("shape", "dtype")]
+    images = [f"--{name}" for name in fields if name in ("size", "color", "mean", "scale", "alignment")]
     if arrays and images:
         arguments.parser.error(
             f"{arrays[0]} describes arrays and {images[0]} describes images: expected options of one kind"

@@ -219,10 +219,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _say_refusals(refused: Sequence[RefusedTarget]) -> None:
     for target in refused:
-        say(
-            "edge-convert",
-            f"error: {target.error}; {target.name} has no files, those of other targets are complete",
-        )
+        say("edge-convert", f"error: {target.error}; no files were written for {target.name}")
         if target.hint:
             say("edge-convert", f"hint: {target.hint}")
 

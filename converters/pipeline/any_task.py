@@ -15,7 +15,7 @@ import numpy as np
 
 from converters.analyze import gates
 from converters.analyze.golden_vectors import make_output_golden_vectors
-from converters.analyze.output_errors import output_errors, output_variation
+from converters.analyze.output_errors import OutputValues, output_errors, output_values, output_variation
 from converters.data.calibration import CalibrationSet, read_calibration
 from converters.errors import OptionsError
 from converters.graph.network import Network
@@ -120,12 +120,27 @@ class _Conversion:
     artefacts: list[AuxiliaryArtefact] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _built: dict[Recipe, tuple[Network, Recipe]] = field(default_factory=dict)
-    _statistics: Mapping[str, ChannelStatistics] | None = None
+
+    @cached_property
+    def _held_out(self) -> OutputValues:
+        with stage("measure float32"):
+            return output_values(self.model.network, self._card(), self.images.held_out.pixels)
+
+    @cached_property
+    def _selection(self) -> OutputValues:
+        return output_values(self.model.network, self._card(), self.images.selection.pixels)
 
     @cached_property
     def _variation(self) -> dict[str, float]:
-        with stage("measure float32"):
-            return output_variation(self.model.network, self._card(), self.images.held_out.pixels)
+        return output_variation(self._held_out)
+
+    @cached_property
+    def _statistics(self) -> Mapping[str, ChannelStatistics]:
+        return channel_statistics(self.model.network, self.model.contract, self.images.ranges.pixels)
+
+    @cached_property
+    def _unsupported(self) -> list[str]:
+        return sorted(set(xnnpack_partitions(self.model.network).outside))
 
     def convert(self, target: Target) -> TargetReport:
         """Build and check the artefacts of a target, and write them if every check passes."""
@@ -153,7 +168,9 @@ class _Conversion:
         card, errors = self._card(), dict[str, float]()
         if recipe is not None:
             with stage(f"measure {recipe.name}"):
-                errors = self._errors(network, self.images.held_out.pixels)
+                errors = output_errors(
+                    self._held_out, output_values(network, card, self.images.held_out.pixels)
+                )
             fidelity = {
                 "error_share": errors,
                 "variation_share": self._variation,
@@ -206,14 +223,12 @@ class _Conversion:
         return self._int8(recipe)
 
     def _int8(self, recipe: Recipe) -> tuple[Network, Recipe]:
-        """Quantize plainly and after equalization with ranges of least error and bias correction; keep the lower errors.
+        """Quantize plainly and after equalization with ranges of least error and bias correction; keep the network with the lower errors.
 
         Their product is compared, so that no output dominates: the score of a network that finds nothing varies little.
         """
         pixels = self.images.ranges.pixels
         contract = self.model.contract
-        if self._statistics is None:
-            self._statistics = channel_statistics(self.model.network, contract, pixels)
         equalized = replace(
             recipe,
             ranges="mse",
@@ -229,17 +244,16 @@ class _Conversion:
             )
             for candidate in (recipe, equalized)
         ]
-        chosen = self.images.selection.pixels
-        return min(
-            built,
-            key=lambda item: np.log(1e-9 + np.array([*self._errors(item[0], chosen).values()])).sum(),
-        )
 
-    def _errors(self, network: Network, pixels: np.ndarray) -> dict[str, float]:
-        return output_errors(self.model.network, network, self._card(), pixels)
+        def loss(item: tuple[Network, Recipe]) -> float:
+            measured = output_values(item[0], self._card(), self.images.selection.pixels)
+            return float(np.log(1e-9 + np.array([*output_errors(self._selection, measured).values()])).sum())
+
+        return min(built, key=loss)
 
     def _require_gates(self, network: Network, recipe: Recipe) -> list[gates.Gate]:
-        unsupported = sorted(set(xnnpack_partitions(self.model.network).outside))
-        outcomes = gates.check_structure(network, recipe, unsupported=unsupported, allow=self.options.allow)
+        outcomes = gates.check_structure(
+            network, recipe, unsupported=self._unsupported, allow=self.options.allow
+        )
         gates.raise_if_failed(recipe.name, outcomes)
         return outcomes

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.analyze.output_errors import output_errors
+from converters.analyze.output_errors import output_errors, output_values
 from converters.analyze.replay_check import check_auxiliary, raise_if_different, record_auxiliary
 from converters.data.calibration import CalibrationSet
 from converters.errors import ConversionError
@@ -83,7 +83,9 @@ def write_int8(
         quantized = quantize_int8(network, recipe, statistics, card.input, pixels)
     held_out = mosaics(images.held_out.pixels) if detector else images.held_out.pixels
     with stage("measure"):
-        errors = output_errors(network, quantized.network, card, held_out)
+        errors = output_errors(
+            output_values(network, card, held_out), output_values(quantized.network, card, held_out)
+        )
     fidelity = {"error_share": errors, "images": len(images.held_out), "held_out": images.split}
     card = _int8_card(card, recipe, describe_calibration(images), fidelity)
     recording = _record(network, quantized, card)

@@ -133,5 +133,5 @@ class AuxiliaryReport:
         for section in self.targets:
             lines += ["", *section.lines()]
         for target in self.refused:
-            lines += ["", f"{target.name} was refused, so it has no files: {target.error}"]
+            lines += ["", target.line()]
         return "\n".join([*lines, *(f"note     {note}" for note in self.notes)])

@@ -87,8 +87,13 @@ def keeps_budget(network: BuiltNetwork, budget: Budget | None, cosines: FloatArr
         return str(network.search.budget["goal"]), network.met
     if budget is None or network.recipe.precision == "float32":
         return "", True
-    accuracy = budget.budget if isinstance(budget, TimedBudget) else budget
+    accuracy = _accuracy_of(budget)
     return accuracy.goal, accuracy.check(Candidate(network.network, cosines)).met
+
+
+def _accuracy_of(budget: Budget) -> Budget:
+    """Return the budget without its limit on time."""
+    return budget.budget if isinstance(budget, TimedBudget) else budget
 
 
 def labelled_differences(
@@ -99,7 +104,7 @@ def labelled_differences(
     Returns:
         Differences of TAR by the name of the recipe; empty without labelled images.
     """
-    accuracy = budget.budget if isinstance(budget, TimedBudget) else budget
+    accuracy = None if budget is None else _accuracy_of(budget)
     if not isinstance(accuracy, ErrorRateBudget):
         return {}
     differences = {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from converters.analyze.collapse import CollapseCheck
+from converters.analyze.collapse import RULE, CollapseCheck
 from converters.analyze.contract import ContractCheck
 from converters.analyze.replay_check import EMBEDDING
 from converters.errors import ConversionError, OptionsError
@@ -192,9 +192,9 @@ def recorded_collapse(saved: dict[str, SavedRecipe]) -> CollapseCheck | None:
     """
     for file in saved.values():
         source = file.value.get("source")
-        if isinstance(source, dict) and "collapse" in source:
+        if isinstance(source, dict) and RULE in source:
             try:
-                return CollapseCheck.from_json(source["collapse"])
+                return CollapseCheck.from_json(source[RULE])
             except ConversionError as error:
                 raise ConversionError(f"{file.path}: {error}") from error
     return None

@@ -1,7 +1,7 @@
 """Dynamic range quantization that leaves the first operators with weights in float if that keeps the embeddings.
 
 The runtime rounds the input of each operator to int8 by one scale. An input whose values differ by orders of magnitude, such
-as the power of sound, does not survive that, and an image does.
+as the power of sound, loses its small values; an image does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from converters.data.embedding import embed_crops
 from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
 from converters.quantize.ai_edge_quantizer import quantize_dynamic
-from converters.quantize.budget import CosineBudget
+from converters.quantize.budget import SEARCH_COSINE
 from converters.quantize.recipe import Recipe
 from edge_sdk.matching import cosine
 from edge_sdk.model.array_contract import AnyContract
@@ -49,7 +49,7 @@ def choose_dynamic(
 
     plain = built(recipe)
     first = first_weighted(network.graph)
-    if plain[0] >= CosineBudget().least or not first:
+    if plain[0] >= SEARCH_COSINE or not first:
         return plain[1:]
     with_float = built(replace(recipe, keep_float=first))
     return max(plain, with_float, key=lambda candidate: candidate[0])[1:]

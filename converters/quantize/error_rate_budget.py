@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from edge_sdk.types import FloatArray, SampleArray
 
 #: Largest size of all labelled crops together, in bytes.
 MAX_CROP_BYTES = 2 << 30
+#: Number of networks whose embeddings of the labelled images are kept.
+_KEPT_NETWORKS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ class ErrorRateBudget:
     max_loss: float
     reference: AllPairs
     float_fnmr: float
+    _kept: dict[str, FloatArray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -120,7 +123,7 @@ class ErrorRateBudget:
 
     def check(self, candidate: Candidate) -> BudgetVerdict:
         """Embed every labelled image with the candidate, compare all pairs, and judge the smoothed increase of FNMR."""
-        vectors = embed_crops(candidate.network, self.contract, self.images.pixels)
+        vectors = self._vectors(candidate.network)
         compared = AllPairs(vectors, self.images.subjects)
         (row,) = smoothed_differences(self.reference, compared, fmrs=[self.fmr])
         if isinstance(row, Unsupported):
@@ -139,8 +142,16 @@ class ErrorRateBudget:
 
     def difference(self, network: Network) -> SmoothedDifference | Unsupported:
         """Compare the TAR of a network with that of the float network on the labelled images, pooled over FMR 1e-4..1e-2."""
-        vectors = embed_crops(network, self.contract, self.images.pixels)
+        vectors = self._vectors(network)
         return pooled_difference(self.reference, AllPairs(vectors, self.images.subjects))
+
+    def _vectors(self, network: Network) -> FloatArray:
+        """Embed the labelled images; those of the last networks are kept, because an artefact is judged and then reported."""
+        if network.digest not in self._kept:
+            while len(self._kept) >= _KEPT_NETWORKS:
+                del self._kept[next(iter(self._kept))]
+            self._kept[network.digest] = embed_crops(network, self.contract, self.images.pixels)
+        return self._kept[network.digest]
 
     def to_json(self) -> dict[str, Any]:
         """Return the budget as JSON values for the report."""

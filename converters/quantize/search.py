@@ -164,7 +164,7 @@ class _Search:
         self.multiplications = multiplications(self.graph)
         self.statistics: Mapping[str, ChannelStatistics] = measured.statistics
         self.baseline: FloatArray = measured.baseline
-        self.references: dict[tuple[str, float, bool, bool], FloatReference] = {}
+        self.references: dict[tuple[Any, ...], FloatReference] = {}
         self.ranges: dict[tuple[str, str], Mapping[str, TensorRange]] = {}
         self.tested: set[tuple[str, Recipe]] = set()
         self.unchanged: list[str] = []
@@ -180,7 +180,7 @@ class _Search:
 
     def reference(self, recipe: Recipe) -> FloatReference:
         # It does not depend on ``ranges``, ``keep_float`` and ``bias_correction``.
-        form = (recipe.equalize, recipe.weight_share, recipe.bound_slopes, recipe.scale_clips)
+        form = tuple(getattr(recipe, name) for name in _NO_REWRITES)
         if form not in self.references:
             self.references[form] = build_float_reference(self.model.network, recipe, self.statistics)
         return self.references[form]
@@ -357,12 +357,14 @@ def _test_int16(state: _Search) -> None:
     islands = candidates(
         reference.network.graph, reference.statistics, recipe.int16_operators, _MEASURED_ISLANDS
     )
-    gains: dict[tuple[str, ...], float] = {}
+    if not islands:
+        return
+    means: dict[tuple[str, ...], float] = {}
     with stage("measure the gain of 16-bit activations") as progress:
         for island in islands:
-            gains[island] = _quick_cosine(state, replace(recipe, int16=island))
-            progress(len(gains), len(islands))
-    ordered = sorted(islands, key=lambda island: -gains[island])
+            means[island] = _quick_cosine(state, replace(recipe, int16=island))
+            progress(len(means), len(islands))
+    ordered = sorted(islands, key=lambda island: -means[island])
     for count in _ISLAND_COUNTS[: len(islands)]:
         names = {name for island in ordered[:count] for name in island}
         what = f"run {len(names)} operators with 16-bit activations"

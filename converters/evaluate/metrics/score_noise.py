@@ -16,6 +16,7 @@ import numpy as np
 
 from converters.evaluate.metrics.cosines import IntArray, check_vectors, on_grid, subject_codes
 from converters.evaluate.metrics.evidence import Evidence
+from converters.evaluate.metrics.fidelity import TAIL_SHARE
 from converters.evaluate.metrics.quantiles import student_quantile
 from edge_sdk.errors import InputError
 from edge_sdk.types import Float64Array, FloatArray
@@ -23,7 +24,6 @@ from edge_sdk.types import Float64Array, FloatArray
 #: Largest number of images; of more images, an even choice is compared.
 MOST_IMAGES = 1500
 #: Share of the highest scores that is called the tail.
-TAIL_SHARE = 1e-3
 _CONFIDENCE = 0.95
 # Rounding of float32 alone gives scores of equal embeddings this spread.
 _LEAST_SPREAD = 1e-8

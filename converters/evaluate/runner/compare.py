@@ -100,7 +100,7 @@ def compare(
     groups = None
     if protocol.groups is not None and first is not None:
         with stages("compare groups"):
-            comparisons = comparisons_of(kept[0], protocol.pairs)
+            comparisons = comparisons_of(kept[0], protocol)
             groups = groups_of(protocol.groups, samples, kept[0], comparisons, first, seed=protocol.seed)
     notes = list(notes_of(samples, baseline.card))
     if not samples.labelled:
@@ -207,7 +207,7 @@ def _compare_one(
     flips: int,
     margin: float,
 ) -> CandidateComparison:
-    before, after = (comparisons_of(own, protocol.pairs) for own in (baseline, candidate))
+    before, after = (comparisons_of(own, protocol) for own in (baseline, candidate))
     fmrs = protocol.target_fmrs
     scores = before.scores(), after.scores()
     fmr, named = _flips(baseline.names, before, after, scores, flips)

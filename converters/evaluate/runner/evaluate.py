@@ -227,7 +227,7 @@ def evaluate(
     with stages("compare"):
         verification = verify(embedded, protocol)
         identification = None if protocol.open_set is None else identify(embedded, protocol)
-        comparisons = comparisons_of(embedded, protocol.pairs, protocol.cameras)
+        comparisons = comparisons_of(embedded, protocol)
         across = None if protocol.cameras is None else search_across_cameras(embedded, protocol.cameras)
         probability = _probability(comparisons, embedded, protocol.prior)
     groups: GroupsEvidence | None = None
@@ -263,17 +263,15 @@ def notes_of(samples: SampleSet, card: ModelCard) -> tuple[str, ...]:
     return tuple(filter(None, notes))
 
 
-def comparisons_of(
-    embedded: EmbeddedSamples, pairs: PairsList | None, cameras: Cameras | None = None
-) -> Comparisons:
-    """Select the comparisons of a pairs file, those across cameras, or those of every image with every other.
+def comparisons_of(embedded: EmbeddedSamples, protocol: Protocol) -> Comparisons:
+    """Select the comparisons of a protocol: those across cameras, of a pairs file, or of every image with every other.
 
     Raises:
         InputError: Nothing can be compared.
     """
-    if cameras is not None:
-        return cross_camera_pairs(embedded, cameras)
-    return embedded.all_pairs() if pairs is None else match_pairs(pairs, embedded)[0]
+    if protocol.cameras is not None:
+        return cross_camera_pairs(embedded, protocol.cameras)
+    return embedded.all_pairs() if protocol.pairs is None else match_pairs(protocol.pairs, embedded)[0]
 
 
 def _check_both_kinds(embedded: EmbeddedSamples, pairs: PairsList | None) -> None:

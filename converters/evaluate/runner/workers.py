@@ -11,7 +11,7 @@ import importlib.metadata
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -134,12 +134,14 @@ def embed_batch(
     embedder = _embedder(network, card, sha256, execution, key)
     contract = embedder.card.input
 
-    def read(content: bytes, name: str) -> SampleArray:
-        if isinstance(contract, ArrayContract):
-            return read_array(content, contract, name=name)
-        return decode(content, name, color=contract.color)
-
-    embed = embedder.embed_array if isinstance(contract, ArrayContract) else embedder.embed
+    embed: Callable[[SampleArray], FloatArray]
+    read: Callable[[bytes, str], SampleArray]
+    if isinstance(contract, ArrayContract):
+        embed, arrays = embedder.embed_array, contract
+        read = lambda content, name: read_array(content, arrays, name=name)  # noqa: E731
+    else:
+        embed, color = embedder.embed, contract.color
+        read = lambda content, name: decode(content, name, color=color)  # noqa: E731
     return [embed_content(content, name, embed, read) for name, content in batch]
 
 

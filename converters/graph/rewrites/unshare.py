@@ -42,14 +42,11 @@ def unshare_constants(graph: Graph) -> int:
     return copies
 
 
-def share_weights(graph: Graph) -> int:
+def share_weights(graph: Graph) -> None:
     """Let operators whose weights are equal in value and quantization read one tensor, in place.
 
     Each tensor of weights has its own table of scales in the file, which is larger than the rest of the operator in a
     recurrent network with one operator for each step.
-
-    Returns:
-        Number of tensors that nothing reads any more.
     """
     first: dict[tuple[object, ...], int] = {}
     same: dict[int, int] = {}
@@ -63,7 +60,6 @@ def share_weights(graph: Graph) -> int:
                 same[index] = first.setdefault(_identity(graph, index, value), index)
             operands[position] = same[index]
         operator.inputs = operands
-    return sum(index != kept for index, kept in same.items())
 
 
 def _identity(graph: Graph, index: int, value: NDArray[Any]) -> tuple[object, ...]:

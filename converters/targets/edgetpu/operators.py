@@ -33,12 +33,12 @@ _MAX_MEAN = 1 << 14
 
 #: Conditions whose limit was inferred from published networks and logs, with the evidence.
 INFERRED = (
-    "RESIZE_BILINEAR by at most 8: the compiler rejects a loss of precision (google-coral/edgetpu#31), and weights of factors above 8 need"
+    "RESIZE_BILINEAR by a factor of at most 8: the compiler rejects a loss of precision (google-coral/edgetpu#31), and weights of factors above 8 need"
     " more than 8 bits; factors of 2 are mapped in Coral's MoveNet, factors of 16 and 33 are not in its DeepLab v3.",
     "RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR of at most 2,097,152 output elements: 524,288 are mapped (google-coral/edgetpu#31),"
     " 3,145,728 are not (google-coral/edgetpu#597).",
     "MEAN of at most 16,384 positions: 64x128 are mapped, 256x128 are not (google-coral/edgetpu#461).",
-    "TILE is not documented, but mapped in networks that Coral published.",
+    "TILE: it is mapped in networks that Coral published.",
 )
 
 
@@ -138,7 +138,7 @@ def three_dimensional(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def moderate_factor(graph: Graph, operator: schema.OperatorT) -> str:
-    """height and width grow by at most 8, so that 8 bits hold the weights of the interpolation"""
+    """height and width grow by a factor of at most 8, so that 8 bits hold the weights of the interpolation"""
     before, after = graph.shape(operand(operator, 0))[1:3], graph.shape(output(operator))[1:3]
     corners = int(bool(option(operator, "alignCorners")))
     # With aligned corners, distances between pixels are scaled; a single pixel has no distance.

@@ -32,7 +32,7 @@ COMPILED = "'edgetpu-custom-op'"
 
 _MACS_PER_S = 2e12  # 4 TOPS at 8 bits; a multiplication and an addition are two operations
 #: Operators with weights whose multiplications are not counted.
-_NOT_COUNTED = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "BATCH_MATMUL", "TRANSPOSE_CONV"}
+_NOT_COUNTED = {"LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "TRANSPOSE_CONV"}
 _USB3_BYTES_PER_S = 320e6
 
 

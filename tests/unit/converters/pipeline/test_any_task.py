@@ -41,22 +41,19 @@ def options_for(model: Path, output: Path, **changes: object) -> ConversionOptio
     return ConversionOptions(model=model, output=output, **values)  # type: ignore[arg-type]
 
 
+def command(model: str | Path, output: Path, *more: str) -> list[str]:
+    """Return a command line with the contract's size and color."""
+    contract = ["--size", "32x32", "--color", "rgb"]
+    return ["convert", str(model), "--task", "none", *contract, "--output", str(output), *more]
+
+
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("any_task")
     (folder / "pose.tflite").write_bytes(to_float16(pose_like()).data)
-    arguments = [
-        "convert",
-        str(folder / "pose.tflite"),
-        "--task",
-        "none",
-        "--size",
-        "32x32",
-        "--color",
-        "rgb",
-    ]
-    arguments += ["--range=-1..1", "--calibration", str(PRODUCTS), "--output", str(folder / "out")]
-    assert main([*arguments, "--target", "cpu,edgetpu,ethos-u,mobile,microcontroller"]) == 1
+    more = ["--range=-1..1", "--calibration", str(PRODUCTS)]
+    targets = ["--target", "cpu,edgetpu,ethos-u,mobile,microcontroller"]
+    assert main(command(folder / "pose.tflite", folder / "out", *more, *targets)) == 1
     return folder
 
 
@@ -138,25 +135,8 @@ def test_an_output_with_an_error_like_its_variation_between_images_is_exit_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "points.tflite").write_bytes(key_points().data)
-    arguments = [
-        "convert",
-        str(tmp_path / "points.tflite"),
-        "--task",
-        "none",
-        "--size",
-        "32x32",
-        "--color",
-        "rgb",
-    ]
-    arguments += [
-        "--range=-1..1",
-        "--calibration",
-        str(PRODUCTS),
-        "--output",
-        str(tmp_path / "out"),
-        "--json",
-    ]
-    assert main(arguments) == 1
+    more = ["--range=-1..1", "--calibration", str(PRODUCTS), "--json"]
+    assert main(command(tmp_path / "points.tflite", tmp_path / "out", *more)) == 1
     out, err = capsys.readouterr()
     report = json.loads(out)
     int8 = next(item for item in report["artefacts"] if item["file"] == "points.cpu_int8.tflite")
@@ -226,19 +206,8 @@ def test_a_network_that_does_not_fit_is_one_error(
 def test_options_that_need_an_embedding_are_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [
-        "convert",
-        "net.tflite",
-        "--task",
-        "none",
-        "--size",
-        "32x32",
-        "--color",
-        "rgb",
-        "--range",
-        "0..1",
-    ]
+    more = ["--range", "0..1", "--calibration", "x", "--min-cosine", "0.9"]
     with pytest.raises(SystemExit) as code:
-        main([*arguments, "--calibration", "x", "--output", str(tmp_path / "out"), "--min-cosine", "0.9"])
+        main(command("net.tflite", tmp_path / "out", *more))
     assert code.value.code == 2
     assert "min_cosine: expected no recipe, search, training or cosine" in capsys.readouterr().err
