@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("edge_sdk", "converters", "tools", "firmware_examples", "tests")
+FOLDERS = ("edge_sdk", "converters", "edge_train", "tools", "firmware_examples", "tests")
 TREES = {
     path: ast.parse(path.read_text(encoding="utf-8"))
     for folder in FOLDERS

@@ -1,0 +1,1 @@
+"""Pictures for training: subjects of a folder, batches, augmentation."""

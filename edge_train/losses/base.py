@@ -1,0 +1,95 @@
+"""Interface of losses, and the arithmetic that they share.
+
+All arithmetic is float32, also in a model of mixed precision: in float16, 1 - 1e-7 is 1, and the gradient of an angle at
+cosine 1 is not finite.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+#: Cosines are clipped to +-(1 - this) before an angle or a sine is computed.
+COSINE_MARGIN = 1e-6
+#: Added inside the root of a norm, so that the gradient is finite at the zero vector.
+NORM_EPSILON = 1e-12
+
+
+class Loss(keras.layers.Layer):  # type: ignore[misc]
+    """A training objective on a batch of embeddings.
+
+    The trainable weights are the head, such as class centres; the other weights are state, such as AdaCos' scale, and change
+    only if ``training`` is true. Call a loss as ``loss(embeddings, labels, share=0.5, training=True)``.
+
+    Attributes:
+        needs: Smallest number of images per subject in a batch, 1 or 2.
+        head_rate: Factor for the learning rate of the head's weights.
+    """
+
+    needs = 1
+    head_rate = 1.0
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(name=name, dtype="float32", autocast=False)
+
+    def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
+        """Return the mean loss of a batch.
+
+        Args:
+            embeddings: Shape (B, D), not normalized; converted to float32.
+            labels: Shape (B,), int32, 0..classes - 1.
+            share: Completed share of the training, 0..1; margins warm up with it.
+            training: True updates state such as running means.
+
+        Returns:
+            A float32 scalar.
+        """
+        raise NotImplementedError
+
+
+def unit(vectors: Any, axis: int = -1) -> Any:
+    """Divide vectors by their L2 norm; the gradient is finite at the zero vector, because epsilon is inside the root."""
+    vectors = ops.cast(vectors, "float32")
+    return vectors * ops.rsqrt(ops.sum(ops.square(vectors), axis=axis, keepdims=True) + NORM_EPSILON)
+
+
+def cross_entropy(logits: Any, labels: Any) -> Any:
+    """Return the mean softmax cross-entropy of logits of shape (B, classes) and labels of shape (B,)."""
+    return ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+
+
+def warm_up(share: Any, start: float = 0.08, end: float = 0.4) -> Any:
+    """Return a factor that rises linearly from 0 to 1 between two shares of the training.
+
+    A small network that starts with the full margin learns little, because no angle is small yet.
+    """
+    return ops.clip((ops.cast(share, "float32") - start) / (end - start), 0.0, 1.0)
+
+
+class CosineHead(Loss):
+    """Base of heads that compare a unit embedding with one unit centre per class.
+
+    Args:
+        classes: Number of subjects, at least 2.
+        dimension: Length of the embedding.
+        seed: Seed of the centres.
+    """
+
+    def __init__(self, *, classes: int, dimension: int, seed: int = 0, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.classes, self.dimension = classes, dimension
+        self.centres = self.add_weight(
+            shape=(dimension, classes),
+            initializer=keras.initializers.RandomNormal(stddev=dimension**-0.5, seed=seed),
+            name="centres",
+        )
+
+    def cosines(self, embeddings: Any) -> Any:
+        """Return the cosines to all centres, shape (B, classes)."""
+        return ops.matmul(unit(embeddings), unit(self.centres, axis=0))
+
+    def own(self, labels: Any) -> Any:
+        """Return the one-hot matrix of labels, shape (B, classes), float32."""
+        return ops.one_hot(labels, self.classes, dtype="float32")

@@ -1,0 +1,1 @@
+"""Pictures of a run: curves, contact sheets, and one page."""

@@ -1,0 +1,1 @@
+"""Search for the number of channels of each layer under a budget."""

@@ -1,0 +1,1 @@
+"""Start from a trained network, and distillation from a teacher."""
