@@ -25,12 +25,16 @@ def documented_layers(package: str) -> list[list[str]]:
     return [sorted(re.findall(r"`([\w.]+)`", row)) for row in rows]
 
 
-@pytest.mark.parametrize(("package", "contract"), [("edge_sdk", "layers"), ("converters", "pipeline"), ("edge_train", "training")])
+@pytest.mark.parametrize(
+    ("package", "contract"), [("edge_sdk", "layers"), ("converters", "pipeline"), ("edge_train", "training")]
+)
 def test_the_page_lists_the_layers_of_the_import_contract(package: str, contract: str) -> None:
     assert documented_layers(package) == contract_layers(contract)
 
 
-@pytest.mark.parametrize(("package", "contract"), [("edge_sdk", "layers"), ("converters", "pipeline"), ("edge_train", "training")])
+@pytest.mark.parametrize(
+    ("package", "contract"), [("edge_sdk", "layers"), ("converters", "pipeline"), ("edge_train", "training")]
+)
 def test_every_package_and_module_has_a_layer(package: str, contract: str) -> None:
     layers = {name for layer in contract_layers(contract) for name in layer}
     parts = {

@@ -55,6 +55,11 @@ def unit(vectors: Any, axis: int = -1) -> Any:
     return vectors * ops.rsqrt(ops.sum(ops.square(vectors), axis=axis, keepdims=True) + NORM_EPSILON)
 
 
+def lengths(vectors: Any) -> Any:
+    """Return the L2 norms of vectors of shape (B, D), shape (B,); the gradient is finite at the zero vector."""
+    return ops.sqrt(ops.sum(ops.square(ops.cast(vectors, "float32")), axis=-1) + NORM_EPSILON)
+
+
 def cross_entropy(logits: Any, labels: Any) -> Any:
     """Return the mean softmax cross-entropy of logits of shape (B, classes) and labels of shape (B,)."""
     return ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
@@ -68,28 +73,39 @@ def warm_up(share: Any, start: float = 0.08, end: float = 0.4) -> Any:
     return ops.clip((ops.cast(share, "float32") - start) / (end - start), 0.0, 1.0)
 
 
-class CosineHead(Loss):
-    """Base of heads that compare a unit embedding with one unit centre per class.
+class ClassHead(Loss):
+    """Base of losses with one weight vector per class.
 
     Args:
         classes: Number of subjects, at least 2.
         dimension: Length of the embedding.
-        seed: Seed of the centres.
+        vectors: Number of weight vectors per class.
+        seed: Seed of the weight vectors.
     """
 
-    def __init__(self, *, classes: int, dimension: int, seed: int = 0, name: str | None = None) -> None:
+    def __init__(
+        self, *, classes: int, dimension: int, vectors: int = 1, seed: int = 0, name: str | None = None
+    ) -> None:
         super().__init__(name=name)
         self.classes, self.dimension = classes, dimension
         self.centres = self.add_weight(
-            shape=(dimension, classes),
+            shape=(dimension, classes * vectors),
             initializer=keras.initializers.RandomNormal(stddev=dimension**-0.5, seed=seed),
             name="centres",
         )
 
     def cosines(self, embeddings: Any) -> Any:
-        """Return the cosines to all centres, shape (B, classes)."""
+        """Return the cosines to all weight vectors, shape (B, classes)."""
         return ops.matmul(unit(embeddings), unit(self.centres, axis=0))
 
     def own(self, labels: Any) -> Any:
-        """Return the one-hot matrix of labels, shape (B, classes), float32."""
-        return ops.one_hot(labels, self.classes, dtype="float32")
+        """Return the mask of the own class, shape (B, classes), bool."""
+        return ops.expand_dims(labels, 1) == ops.expand_dims(ops.arange(self.classes, dtype="int32"), 0)
+
+    def mated(self, cosines: Any, labels: Any) -> Any:
+        """Return the cosine to the own class, shape (B,)."""
+        return ops.sum(ops.where(self.own(labels), cosines, 0.0), axis=1)
+
+    def replaced(self, cosines: Any, labels: Any, values: Any) -> Any:
+        """Return the cosines with the values, shape (B,), in place of the cosines to the own class."""
+        return ops.where(self.own(labels), ops.expand_dims(values, 1), cosines)
