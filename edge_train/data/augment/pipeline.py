@@ -1,0 +1,64 @@
+"""The changes of a set in the order of the physical events: view, obstacles, light, lens, sensor, file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+
+from edge_train.data.augment.blur import blur
+from edge_train.data.augment.compression import compress
+from edge_train.data.augment.draws import Draws
+from edge_train.data.augment.geometric import warp
+from edge_train.data.augment.occlusion import occlude
+from edge_train.data.augment.photometric import gamma, light, sensor_noise
+from edge_train.data.augment.ranges import Ranges
+from edge_train.data.augment.strokes import change_strokes
+
+# Side of the images for which the widths of blur are stated.
+_SIDE_PX = 96
+_Change = Callable[[Any, Draws, Ranges], Any]
+
+
+def augment_batch(pixels: Any, seed: Any, ranges: Ranges) -> Any:
+    """Change a batch of images.
+
+    Args:
+        pixels: Shape (B, H, W, C), float32, 0..255; H, W and C are known when the step is compiled.
+        seed: Shape (2,), int32.
+        ranges: Widths of the random changes.
+
+    Returns:
+        The same shape, float32, 0..255.
+    """
+    draws = Draws(seed, tf.shape(pixels)[0])
+    height, width, channels = (int(side) for side in pixels.shape[1:])
+    factor = min(height, width) / _SIDE_PX
+    ranges = replace(ranges, defocus=ranges.defocus * factor, motion=ranges.motion * factor)
+    if ranges.flip or ranges.rotation or ranges.scale or ranges.shift or ranges.perspective:
+        pixels = warp(pixels, draws, ranges)
+    if ranges.strokes:
+        pixels = change_strokes(pixels, draws, ranges)
+    if ranges.occluded:
+        pixels = _in_subset(occlude, pixels, draws, ranges, ranges.occluded)
+    if ranges.exposure or ranges.contrast or ranges.gradient:
+        pixels = light(pixels, draws, ranges)
+    if ranges.blurred and ranges.defocus + ranges.motion > 0:
+        pixels = _in_subset(blur, pixels, draws, ranges, ranges.blurred)
+    if ranges.read_noise or ranges.shot_noise:
+        pixels = sensor_noise(pixels, draws, ranges)
+    if ranges.gamma:
+        pixels = gamma(pixels, draws, ranges)
+    if ranges.jpeg:
+        pixels = _in_subset(compress, pixels, draws, ranges, ranges.jpeg)
+    return tf.ensure_shape(tf.clip_by_value(pixels, 0.0, 255.0), [None, height, width, channels])
+
+
+def _in_subset(change: _Change, pixels: Any, draws: Draws, ranges: Ranges, share: float) -> Any:
+    """Apply a costly change to a random share of the images."""
+    places = draws.subset(share)
+    own = Draws(draws.new_seed(), tf.size(places))
+    changed = change(tf.gather(pixels, places), own, ranges)
+    return tf.tensor_scatter_nd_update(pixels, places[:, None], changed)

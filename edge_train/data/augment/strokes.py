@@ -1,0 +1,26 @@
+"""Thicker and thinner strokes of drawings: dark ink on light paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from edge_train.data.augment.draws import Draws
+from edge_train.data.augment.ranges import Ranges
+
+
+def change_strokes(pixels: Any, draws: Draws, ranges: Ranges) -> Any:
+    """Blend images with their 3x3 minimum (thicker dark strokes) or maximum (thinner ones).
+
+    Args:
+        pixels: Shape (B, H, W, C), float32.
+        draws: Random numbers.
+        ranges: ``strokes`` is the share of the images.
+    """
+    amount = draws.symmetric(1.0, 1, 1, 1) * draws.chance(ranges.strokes, 1, 1, 1)
+    lightest = tf.nn.max_pool2d(pixels, 3, 1, "SAME")
+    darkest = -tf.nn.max_pool2d(-pixels, 3, 1, "SAME")
+    # Thinning by a whole pixel on each side would remove thin strokes.
+    thinner = pixels + 0.4 * amount * (lightest - pixels)
+    return tf.where(amount > 0, thinner, pixels - 0.7 * amount * (darkest - pixels))
