@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
+from edge_train.training.optimizer import FlatAdamW
 from edge_train.training.schedule import Schedule
 
 #: Changes a batch of pixels in the compiled step: (pixels float32 0..255, seed of shape (2,) int32) -> pixels.
@@ -31,8 +34,25 @@ class Objective(Protocol):
         """Return a float32 scalar."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepFigures:
+    """Figures of a step.
+
+    Attributes:
+        loss: Loss before the update.
+        learning_rate: Learning rate of the backbone.
+        alike: Mean cosine of embeddings of different subjects, -1..1; of all pairs if the targets are no labels.
+        gradient: L2 norm of the gradient, 0 or more.
+    """
+
+    loss: float
+    learning_rate: float
+    alike: float
+    gradient: float
+
+
 class Trainer:
-    """A backbone, an objective and their optimizers.
+    """A backbone, an objective and their optimizer.
 
     Args:
         backbone: Model from normalized pixels to embeddings; trained in place.
@@ -56,37 +76,35 @@ class Trainer:
         self.backbone, self.objective, self.schedule = backbone, objective, schedule
         self.step = 0
         self._contract, self._augment, self._seed = contract, augment, seed
-        self._groups = [(backbone.trainable_variables, 1.0)]
-        if objective.trainable_variables:
-            self._groups.append((objective.trainable_variables, objective.head_rate))
-        self._optimizers = []
-        for variables, _ in self._groups:
-            optimizer = keras.optimizers.AdamW(schedule.learning_rate, weight_decay=schedule.weight_decay)
-            # Gains, shifts and slopes are few and not centred on 0: weight decay would only bias them.
-            optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "alpha", "bias"])
-            optimizer.build(variables)
-            self._optimizers.append(optimizer)
+        groups = [(backbone.trainable_variables, 1.0), (objective.trainable_variables, objective.head_rate)]
+        self._weights = [variable for variables, _ in groups for variable in variables]
+        self._optimizer = FlatAdamW(groups, weight_decay=schedule.weight_decay)
         self._compiled = tf.function(self._update, reduce_retracing=True)
+        self.figures = StepFigures(loss=math.nan, learning_rate=0.0, alike=0.0, gradient=0.0)
 
     def advance(self, pixels: UInt8Array, targets: NDArray[Any]) -> float:
-        """Update the weights once and return the loss.
+        """Update the weights once and return the loss; ``figures`` then holds all figures of the step.
 
         Args:
             pixels: Shape (B, H, W, C), uint8.
             targets: Labels, shape (B,), int32, or what the objective expects.
         """
-        for optimizer, (_, factor) in zip(self._optimizers, self._groups, strict=True):
-            optimizer.learning_rate.assign(self.schedule.rate(self.step) * factor)
-        loss = self._compiled(
+        rate = self.schedule.rate(self.step)
+        figures = self._compiled(
             tf.constant(pixels),
             tf.constant(targets),
             tf.constant(self.schedule.share(self.step), tf.float32),
+            tf.constant(rate, tf.float32),
             tf.constant([self._seed, self.step], tf.int32),
         )
+        loss, alike, gradient = figures.numpy().tolist()
         self.step += 1
+        self.figures = StepFigures(loss=loss, learning_rate=rate, alike=alike, gradient=gradient)
         return float(loss)
 
-    def _update(self, pixels: tf.Tensor, targets: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _update(
+        self, pixels: tf.Tensor, targets: tf.Tensor, share: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
         entry = tf.cast(pixels, tf.float32)
         if self._augment is not None:
             entry = self._augment(entry, seed)
@@ -94,23 +112,26 @@ class Trainer:
         with tf.GradientTape() as tape:
             embeddings = self.backbone(entry, training=True)
             loss = self.objective(embeddings, targets, share=share, training=True)
-        lists = [variables for variables, _ in self._groups]
-        for optimizer, gradients, variables in zip(
-            self._optimizers, tape.gradient(loss, lists), lists, strict=True
-        ):
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return loss
+        gradient = self._optimizer.apply(tape.gradient(loss, self._weights), rate)
+        return tf.stack([tf.cast(loss, tf.float32), mean_cosine(embeddings, targets), gradient])
 
-    def _state(self) -> list[Any]:
-        optimizers = [variable for optimizer in self._optimizers for variable in optimizer.variables]
+    def state(self) -> list[Any]:
+        """Return every variable that a checkpoint contains."""
         objective = [*self.objective.trainable_variables, *self.objective.non_trainable_variables]
-        return [*self.backbone.variables, *objective, *optimizers]
+        return [*self.backbone.variables, *objective, *self._optimizer.variables]
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint completely or not at all, so that a run killed while writing keeps the previous checkpoint."""
+    def save(self, path: Path, **extra: NDArray[Any]) -> None:
+        """Write a checkpoint completely or not at all, so that a run killed while writing keeps the previous checkpoint.
+
+        Args:
+            path: The file.
+            extra: Further arrays to store under their names.
+        """
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez(file, *[np.asarray(variable) for variable in self._state()], step=np.array(self.step))
+            arrays = {f"arr_{place}": np.asarray(variable) for place, variable in enumerate(self.state())}
+            arrays = {**arrays, "step": np.array(self.step), **extra}
+            np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -118,9 +139,29 @@ class Trainer:
     def restore(self, path: Path) -> None:
         """Load the state from a checkpoint of the same plan."""
         with np.load(path, allow_pickle=False) as stored:
-            for place, variable in enumerate(self._state()):
+            for place, variable in enumerate(self.state()):
                 variable.assign(stored[f"arr_{place}"])
             self.step = int(stored["step"])
+
+
+def mean_cosine(embeddings: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the mean cosine of embeddings of different subjects, a float32 scalar in -1..1.
+
+    Args:
+        embeddings: Shape (B, D), not normalized. Two zero embeddings count as equal, cosine 1.
+        targets: Labels, shape (B,), integers; with targets of another kind, all pairs of different images count.
+    """
+    raw = tf.cast(embeddings, tf.float32)
+    length = tf.norm(raw, axis=1, keepdims=True)
+    unit = raw / tf.maximum(length, 1e-12)
+    zero = tf.cast(length < 1e-12, tf.float32)
+    cosines = tf.matmul(unit, unit, transpose_b=True) + tf.matmul(zero, zero, transpose_b=True)
+    if targets.shape.rank == 1 and targets.dtype.is_integer:
+        others = tf.not_equal(targets[:, None], targets[None, :])
+    else:
+        others = tf.logical_not(tf.eye(tf.shape(raw)[0], dtype=tf.bool))
+    others = tf.cast(others, tf.float32)
+    return tf.reduce_sum(cosines * others) / tf.maximum(tf.reduce_sum(others), 1.0)
 
 
 def embed(
