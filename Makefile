@@ -80,7 +80,7 @@ bench-instructions: $(VENV)/installed work/demo/products.cpu_int8.tflite ## coun
 	$(BIN)/python -m tools.instructions --embedder work/demo/products.cpu_int8.tflite --detector drawn --baseline tools/instructions.json
 
 samples: $(VENV)/installed ## draw the products, train the reference model (40 minutes)
-	$(BIN)/python -m tools.train --output samples/products
+	$(BIN)/python -m tools.products --output samples/products
 
 docs: $(VENV)/installed ## build the documentation site in work/site, without a network
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

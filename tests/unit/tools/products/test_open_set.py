@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tools.train import open_set
+from tools.products import open_set
 
 
 def _unit(rows):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.train.dataset import batches, progress
-from tools.train.photos import MEAN, SCALE
-from tools.train.settings import Settings
+from tools.products.dataset import batches, progress
+from tools.products.photos import MEAN, SCALE
+from tools.products.settings import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -62,7 +62,7 @@ class Training:
         """Start a new run for `classes` products."""
         import keras
 
-        from tools.train import network
+        from tools.products import network
 
         keras.utils.set_random_seed(settings.seed)
         backbone = network.build(settings.embedding)

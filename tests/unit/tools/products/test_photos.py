@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tools.train.catalogue import family, product
-from tools.train.packages import pose_package
-from tools.train.photos import CAREFUL, EVERYDAY, SIZE_PX, develop, take_photo
-from tools.train.projection import Pose, homography
+from tools.products.catalogue import family, product
+from tools.products.packages import pose_package
+from tools.products.photos import CAREFUL, EVERYDAY, SIZE_PX, develop, take_photo
+from tools.products.projection import Pose, homography
 
 SEED = 7
 

@@ -1,28 +1,32 @@
-"""Help and errors of `python -m tools.train`."""
+"""Help and errors of `python -m tools.products`."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from tools.train.cli import main
-from tools.train.settings import Settings
+from tools.products.cli import main
+from tools.products.settings import Settings
 
 ROOT = Path(__file__).parents[4]
 
 
 def test_help_works_from_the_checkout_and_gives_an_example():
     process = subprocess.run(
-        [sys.executable, "-m", "tools.train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tools.products", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert "python -m tools.train --output samples/products" in process.stdout
+    assert "python -m tools.products --output samples/products" in process.stdout
 
 
 def test_a_work_folder_of_another_run_is_an_error_with_a_hint(tmp_path, capsys):
     Settings().claim(tmp_path)
     assert main(["--output", str(tmp_path / "out"), "--work", str(tmp_path), "--epochs", "1"]) == 3
     err = capsys.readouterr().err
-    assert "tools.train: error: " in err
-    assert "tools.train: hint: " in err
+    assert "tools.products: error: " in err
+    assert "tools.products: hint: " in err
     assert not (tmp_path / "out").exists()
 
 
@@ -32,7 +36,7 @@ def test_a_missing_network_is_an_error_with_a_hint(tmp_path, capsys):
 
 
 def test_importing_the_tool_loads_no_tensorflow():
-    code = "import sys, tools.train.cli, tools.train.publish, tools.train.training; print('tensorflow' in sys.modules)"
+    code = "import sys, tools.products.cli, tools.products.publish, tools.products.training; print('tensorflow' in sys.modules)"
     process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

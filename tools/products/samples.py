@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.train import dataset
-from tools.train.catalogue import Product
-from tools.train.photos import CAREFUL, EVERYDAY, take_photo
-from tools.train.settings import Settings
+from tools.products import dataset
+from tools.products.catalogue import Product
+from tools.products.photos import CAREFUL, EVERYDAY, take_photo
+from tools.products.settings import Settings
 
 FOLDERS = ("enrol", "probes", "strangers", "calibration", "evaluation")
 PROBES, STRANGER_PROBES, CALIBRATION = 4, 2, 200
@@ -66,7 +66,7 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Pictures, shape (N, H, W, 3), uint8, RGB, and labels, shape (N,), int64: the product's rank by name.
     """
-    from tools.train.photos import develop
+    from tools.products.photos import develop
 
     pictures, labels = [], []
     for label, place in enumerate(sorted(path for path in folder.iterdir() if path.is_dir())):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tools.train import dataset
-from tools.train.settings import Settings, SettingsMismatchError
+from tools.products import dataset
+from tools.products.settings import Settings, SettingsMismatchError
 
 TINY = Settings(families=2, variants=2, photos=3, epochs=2, batch=4)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.train.photos import MEAN, SCALE
+from tools.products.photos import MEAN, SCALE
 
 if TYPE_CHECKING:
     import keras

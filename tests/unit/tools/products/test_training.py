@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from tools.train import dataset, training
-from tools.train.settings import Settings
+from tools.products import dataset, training
+from tools.products.settings import Settings
 
 keras = pytest.importorskip("keras")
 
@@ -16,7 +16,7 @@ TINY = Settings(families=2, variants=2, photos=2, epochs=2, batch=4)
 
 @pytest.fixture(scope="module")
 def backbone():
-    from tools.train import network
+    from tools.products import network
 
     return network.build()
 

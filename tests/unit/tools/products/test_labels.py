@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tools.train.catalogue import ASPECTS, FLAVOURS, family, product
-from tools.train.icons import ICONS
-from tools.train.labels import LABEL_HEIGHT_PX, draw_label
+from tools.products.catalogue import ASPECTS, FLAVOURS, family, product
+from tools.products.icons import ICONS
+from tools.products.labels import LABEL_HEIGHT_PX, draw_label
 
 SEED = 7
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tools.train.catalogue import Colour, Family, Flavour, Product, contrasting, luminance
-from tools.train.icons import draw_icon, mix
-from tools.train.patterns import draw_pattern, draw_zone
+from tools.products.catalogue import Colour, Family, Flavour, Product, contrasting, luminance
+from tools.products.icons import draw_icon, mix
+from tools.products.patterns import draw_pattern, draw_zone
 
 LABEL_HEIGHT_PX = 224
 _SUPERSAMPLING = 2  # ImageDraw does not support antialiasing

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.train.catalogue import Product, product
-from tools.train.photos import CAREFUL, ROUGH, SIZE_PX, Care, develop, take_photo
-from tools.train.settings import Settings
+from tools.products.catalogue import Product, product
+from tools.products.photos import CAREFUL, ROUGH, SIZE_PX, Care, develop, take_photo
+from tools.products.settings import Settings
 
 EVALUATION_FAMILIES = 900  # first held-out family used in measurements
 DEMO_FAMILIES = 1100  # first family of the enrolled samples and their strangers

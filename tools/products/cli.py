@@ -1,4 +1,4 @@
-"""Command line of `python -m tools.train`."""
+"""Command line of `python -m tools.products`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_sdk import console
-from tools.train.settings import Settings
+from tools.products.settings import Settings
 
 _EXAMPLE = """example:
-  python -m tools.train --output samples/products
+  python -m tools.products --output samples/products
       draw, photograph, train and measure all of samples/products, in less than 40 minutes on two cores;
       after an interruption the same command continues from the last epoch
-  python -m tools.train --evaluate --output samples/products
+  python -m tools.products --evaluate --output samples/products
       measure the existing network
 """
 
@@ -23,7 +23,7 @@ _EXAMPLE = """example:
 def _parser() -> argparse.ArgumentParser:
     defaults = Settings()
     parser = argparse.ArgumentParser(
-        prog="tools.train",
+        prog="tools.products",
         description="Build the reference model and its sample pictures.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--work",
         type=Path,
-        default=Path("build/train"),
+        default=Path("build/products"),
         help="folder for photos and checkpoints (default: %(default)s)",
     )
     add("--evaluate", action="store_true", help="measure the network in --output without training")
@@ -62,10 +62,10 @@ def _quiet_tensorflow() -> None:
 
 
 def _make(settings: Settings, output: Path, work: Path, workers: int) -> dict[str, object]:
-    from tools.train.dataset import training_photos
-    from tools.train.publish import evaluate, publish
-    from tools.train.samples import write_samples
-    from tools.train.training import train
+    from tools.products.dataset import training_photos
+    from tools.products.publish import evaluate, publish
+    from tools.products.samples import write_samples
+    from tools.products.training import train
 
     settings.claim(work)
     write_samples(settings, output, work)
@@ -76,7 +76,7 @@ def _make(settings: Settings, output: Path, work: Path, workers: int) -> dict[st
 
 
 def _evaluate(settings: Settings, output: Path, _work: Path, workers: int) -> dict[str, object]:
-    from tools.train.publish import NAME, evaluate
+    from tools.products.publish import NAME, evaluate
 
     _quiet_tensorflow()
     noted = output / "model" / f"{NAME}.evaluation.json"
@@ -87,7 +87,7 @@ def _evaluate(settings: Settings, output: Path, _work: Path, workers: int) -> di
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return console.run("tools.train", lambda: _run(_parser().parse_args(argv)))
+    return console.run("tools.products", lambda: _run(_parser().parse_args(argv)))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         figures = act(settings, options.output, options.work, options.workers)
     except KeyboardInterrupt:
-        console.say("tools.train", "stopped; the same command continues from the last epoch")
+        console.say("tools.products", "stopped; the same command continues from the last epoch")
         return console.INTERRUPTED
     print(json.dumps(figures, indent=2))
     return 0

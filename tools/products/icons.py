@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw
 
-from tools.train.catalogue import Colour
+from tools.products.catalogue import Colour
 
 _SIDE = 120  # every icon is drawn on a square this wide, then scaled
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tools.train import camera, scenes
-from tools.train.catalogue import Product, product
-from tools.train.packages import PROFILES, aspect_of, pose_package
-from tools.train.projection import Pose
+from tools.products import camera, scenes
+from tools.products.catalogue import Product, product
+from tools.products.packages import PROFILES, aspect_of, pose_package
+from tools.products.projection import Pose
 
 SIZE_PX = 96
 MEAN, SCALE = 127.5, 128.0  # the input contract (pixel - MEAN) / SCALE is applied outside the network

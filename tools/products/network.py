@@ -11,7 +11,7 @@ import math
 import keras
 from keras import initializers, layers
 
-from tools.train.photos import SIZE_PX
+from tools.products.photos import SIZE_PX
 
 _STEM = 32
 _BLOCKS = (  # expansion, channels, repeats, stride of the first repeat

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tools.train.catalogue import Colour, Product
-from tools.train.labels import Artwork, draw_label
-from tools.train.projection import Pose, paste_quad, project, rotation
-from tools.train.scenes import smooth_noise
+from tools.products.catalogue import Colour, Product
+from tools.products.labels import Artwork, draw_label
+from tools.products.projection import Pose, paste_quad, project, rotation
+from tools.products.scenes import smooth_noise
 
 _METAL: Colour = (186, 190, 194)
 _WRAP_HALF = 1.3  # half of the angle that the front of a round label covers, radians

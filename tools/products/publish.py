@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_sdk.errors import InputError
-from tools.train import dataset, open_set, samples
-from tools.train.catalogue import Product
-from tools.train.photos import CAREFUL, EVERYDAY, MEAN, ROUGH, SCALE, SIZE_PX, Care
-from tools.train.settings import Settings
+from tools.products import dataset, open_set, samples
+from tools.products.catalogue import Product
+from tools.products.photos import CAREFUL, EVERYDAY, MEAN, ROUGH, SCALE, SIZE_PX, Care
+from tools.products.settings import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -111,7 +111,7 @@ point the same way. A new product is enrolled with one photograph, without train
 - **Output**: ({settings.embedding},) float32, not normalized: the host divides by the L2 norm, the score is the cosine.
 - **Training**: ArcFace (arXiv:1801.07698), margin {settings.margin}, scale {settings.scale:g}, {settings.epochs} epochs over
   {settings.families * settings.variants:,} products x {settings.photos} photographs, seed {settings.seed}.
-- **Data**: no photograph of anything real. `tools/train` draws labels ({settings.families} brands, {settings.variants} flavours each),
+- **Data**: no photograph of anything real. `tools/products` draws labels ({settings.families} brands, {settings.variants} flavours each),
   folds them into packages and photographs them: perspective, light, shadow, blur, noise, JPEG, fingers,
   neighbours.
 - **Licence**: Apache-2.0, weights and pictures.
@@ -137,7 +137,7 @@ and most of its false matches.
 1:N, {search["references"]} references of one careful photograph each, {search["mated_probes"]} mated and {search["non_mated_probes"]} non-mated probes
 (strangers include siblings of what is enrolled): rank 1 {search["rank1"]:.2%}; FNIR {search["fnir"]:.2%} at FPIR {search["fpir"]:.2%}.
 
-    python -m tools.train --evaluate --output samples/products
+    python -m tools.products --evaluate --output samples/products
 
 gives these figures (`products.evaluation.json`).
 
@@ -186,7 +186,7 @@ def evaluate(settings: Settings, output: Path, *, workers: int) -> dict[str, Any
     evaluation = {
         "model": NAME,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "command": "python -m tools.train --evaluate --output samples/products",
+        "command": "python -m tools.products --evaluate --output samples/products",
         "settings": dataclasses.asdict(settings),
         **figures,
     }

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.train import dataset, open_set, samples
-from tools.train.photos import CAREFUL, take_photo
-from tools.train.settings import Settings
+from tools.products import dataset, open_set, samples
+from tools.products.photos import CAREFUL, take_photo
+from tools.products.settings import Settings
 
 SAMPLES = Path(__file__).parents[4] / "samples" / "products"
 MODEL = SAMPLES / "model"
@@ -41,7 +41,7 @@ def test_the_folders_hold_what_the_readme_says():
 
 
 def test_the_committed_pictures_are_those_the_command_draws(evaluation):
-    from tools.train.photos import develop
+    from tools.products.photos import develop
 
     settings = Settings(**evaluation["settings"])
     subject = dataset.enrolled_products(settings)[0]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tools.train.catalogue import Colour
+from tools.products.catalogue import Colour
 
 
 def draw_pattern(image: Image.Image, pattern: str, colour: Colour, rng: np.random.Generator) -> None:
