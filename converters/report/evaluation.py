@@ -29,12 +29,14 @@ def sections(
     """
     labels = distinct_labels([evaluation.artefact for evaluation in evaluations])
     series = [(label, e.verification) for label, e in zip(labels, evaluations, strict=True)]
-    measured = [
-        (e.artefact, e.verification, (*([e.cameras.line()] if e.cameras else []), *e.notes))
-        for e in evaluations
-    ]
+    measured = [(e.artefact, e.verification, e.notes) for e in evaluations]
     drawn = curves(series, prefix="evaluated") if with_curves else ""
     rendered = [operating_points("thresholds-table", measured, drawn)]
+    across = [(label, e.cameras) for label, e in zip(labels, evaluations, strict=True) if e.cameras]
+    if across:
+        plot = plots.cross_camera_match(across, name="across-cameras-ranks")
+        content = render("across_cameras.html", across=across, plot=plot)
+        rendered.append(PageSection("across-cameras", "Across cameras", content))
     searched = [
         (label, e.identification) for label, e in zip(labels, evaluations, strict=True) if e.identification
     ]

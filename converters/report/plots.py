@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from converters.analyze.layer_errors import LayerErrors
+from converters.evaluate.metrics.cross_camera import CrossCameraEvidence
 from converters.evaluate.metrics.difference_evidence import PairedDifference, SmoothedDifference
 from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.identification_evidence import RankShare
@@ -208,6 +209,23 @@ def cumulative_match(series: Sequence[tuple[str, IdentificationEvidence]], *, na
         axes.set_xlabel("rank k")
         axes.set_ylabel("subject among the first k, %")
         axes.margins(y=0.25)
+    return drawn.svg
+
+
+def cross_camera_match(series: Sequence[tuple[str, CrossCameraEvidence]], *, name: str) -> Markup:
+    """Draw the share of probes with an image of their subject, from another camera, among the first k images."""
+    with drawing(name, height=300) as drawn:
+        axes = drawn.figure.subplots()
+        for place, (label, evidence) in enumerate(series):
+            shares = [100 * share for share in evidence.cumulative_match]
+            colour, dash = _COLOURS[place % len(_COLOURS)], "-" if place == 0 else "--"
+            axes.plot(range(1, len(shares) + 1), shares, colour, ls=dash, label=label)
+            axes.plot(1, shares[0], "o", color=colour, markersize=4)
+            axes.set_xticks([1, *range(5, len(shares) + 1, 5)])
+        axes.set_xlabel("rank k")
+        axes.set_ylabel("probes with a match among the first k, %")
+        axes.legend(loc="lower right", frameon=False, labelcolor="linecolor")
+        axes.margins(y=0.15)
     return drawn.svg
 
 

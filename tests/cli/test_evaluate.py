@@ -403,7 +403,10 @@ def test_cameras_hold_for_groups_and_the_card_too(
     within = value["groups"]["covariates"][0]["points"][0]["within"]
     assert sum(group["mated_trials"] for group in within) == 30 * 4
     assert ModelFile.open(model).card.operating_points[0].mated_trials == 30 * 4
-    assert "pairs across cameras" in page.read_text() and "mean average precision" in page.read_text()
+    match = value["cameras"]["cumulative_match"]
+    assert match[0] == value["cameras"]["rank_1"] and match == sorted(match) and len(match) == 20
+    assert "pairs across cameras" in page.read_text() and "Mean average precision" in page.read_text()
+    assert "Cumulative match across cameras" in page.read_text()
     text = edge_convert("evaluate", model, "--images", people, "--cameras", cameras)
     assert "people: 120 images of 30 subjects, pairs across cameras" in text.out and "rank 5" in text.out
     searched = edge_convert(*arguments[:6], "--enrolled-share", "0.5")

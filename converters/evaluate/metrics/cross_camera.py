@@ -20,6 +20,8 @@ from edge_sdk.errors import InputError
 
 #: Most comparisons of one evaluation; each takes up to 140 bytes, measured.
 MAX_COMPARISONS = 20_000_000
+#: Last rank of the cumulative match curve.
+CURVE_RANKS = 20
 #: Camera and sequence in the file names of Market-1501, DukeMTMC-reID and their relatives: 0002_c1s1_000451_03.jpg.
 _IN_NAME = re.compile(r"_c(\d+)(?:s\d+)?(?=_)")
 
@@ -102,6 +104,7 @@ class CrossCameraEvidence:
         without_match: Images that were not searched, because their subject has no image from another camera.
         rank_1, rank_5: Share of the probes with an image of their subject among the first 1 or 5.
         mean_average_precision: Mean over the probes of the average precision: the mean of the precision at each mated image.
+        cumulative_match: Share of the probes with an image of their subject among the first k, for k = 1 to ``CURVE_RANKS``.
     """
 
     source: str
@@ -111,10 +114,11 @@ class CrossCameraEvidence:
     rank_1: float
     rank_5: float
     mean_average_precision: float
+    cumulative_match: tuple[float, ...]
 
     def to_json(self) -> dict[str, object]:
         """Return the figures as JSON values."""
-        return dict(vars(self))
+        return {**vars(self), "cumulative_match": list(self.cumulative_match)}
 
     def line(self) -> str:
         """Format the figures as one line."""
@@ -173,4 +177,5 @@ def search_across_cameras(embedded: EmbeddedSamples, cameras: Cameras) -> CrossC
         rank_1=float((first <= 1).mean()),
         rank_5=float((first <= 5).mean()),
         mean_average_precision=float(np.mean(precisions)),
+        cumulative_match=tuple(float((first <= rank).mean()) for rank in range(1, CURVE_RANKS + 1)),
     )

@@ -40,8 +40,9 @@ def test_pairs_of_one_subject_from_one_camera_are_left_out() -> None:
 def test_ranks_and_average_precision_are_those_computed_by_hand() -> None:
     result = search_across_cameras(PEOPLE, CAMERAS)
     assert (result.cameras, result.probes, result.without_match) == (2, 5, 1)
-    # First mated places: a1 2, a2 2, a3 2 (b1, a2, a1), b1 4 (a2, a1 and a3 are nearer), b2 3 (a3 is nearest).
+    # First mated places: a1 2, a2 2, a3 2 (b1, a2, a1), b1 4 (a2, a1 and a3 are nearer), b2 2 (a3 is nearest).
     assert (result.rank_1, result.rank_5) == (0.0, 1.0)
+    assert result.cumulative_match[:5] == (0.0, 0.8, 0.8, 1.0, 1.0) and len(result.cumulative_match) == 20
     order_of_b2 = [2, 3]
     precisions = [1 / 2, 1 / 2, (1 / 2 + 2 / 3) / 2, 1 / 4, 1 / (order_of_b2.index(3) + 1)]
     assert result.mean_average_precision == pytest.approx(np.mean(precisions))

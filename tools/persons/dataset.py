@@ -1,0 +1,97 @@
+"""Folders of drawn persons: for training, for calibration, and for evaluation at trained and at new cameras."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.persons.cameras import CAMERAS, Camera, take_picture
+from tools.persons.wardrobe import Person, person
+
+#: Cameras whose pictures are trained on, and cameras that occur only in the evaluation.
+TRAINED, NEW = CAMERAS[:4], CAMERAS[4:]
+_CALIBRATION, _EVALUATION = 4000, 6000  # first person of each set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of the data set; the same settings give the same files.
+
+    Attributes:
+        seed: Seed of all random choices.
+        training: Persons to train on, up to 4000.
+        calibration: Persons whose pictures calibrate the quantization, up to 2000.
+        evaluation: Persons to measure on, up to 3999.
+        pictures: Pictures of each person at each camera.
+    """
+
+    seed: int = 5
+    training: int = 1000
+    calibration: int = 32
+    evaluation: int = 160
+    pictures: int = 3
+
+
+@dataclass(frozen=True)
+class PersonSet:
+    """Persons and the cameras that see them.
+
+    Attributes:
+        folder: Name of the folder.
+        persons: The persons; no person is in two sets, but ``evaluation`` and ``new_cameras`` show the same persons.
+        cameras: Each camera takes pictures of each person.
+    """
+
+    folder: str
+    persons: tuple[Person, ...]
+    cameras: tuple[Camera, ...]
+
+
+def person_sets(settings: Settings) -> tuple[PersonSet, ...]:
+    """Return the sets: ``training``, ``calibration``, ``evaluation`` and ``new_cameras``."""
+
+    def persons(first: int, count: int) -> tuple[Person, ...]:
+        return tuple(person(settings.seed, first + place) for place in range(count))
+
+    measured = persons(_EVALUATION, settings.evaluation)
+    return (
+        PersonSet("training", persons(0, settings.training), TRAINED),
+        PersonSet("calibration", persons(_CALIBRATION, settings.calibration), TRAINED),
+        PersonSet("evaluation", measured, TRAINED),
+        PersonSet("new_cameras", measured, NEW),
+    )
+
+
+def pictures_of(
+    settings: Settings, subject: Person, cameras: Sequence[Camera]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield (file name, JPEG file) of a person, named as in Market-1501: ``0002_c1s1_000451_03.jpg``."""
+    for camera in cameras:
+        for number in range(settings.pictures):
+            frame = 1 + (subject.number * 37 + int(camera.name) * 11 + number * 25) % 100_000
+            name = f"{subject.name}_c{camera.name}s1_{frame:06d}_{number + 1:02d}.jpg"
+            yield name, take_picture(settings.seed, subject, camera, number)
+
+
+def write_pictures(settings: Settings, output: Path) -> None:
+    """Write ``output/SET/PERSON/PICTURE.jpg`` for each set; a set whose folder exists is kept.
+
+    A folder appears only when all its pictures are written.
+    """
+    from tqdm import tqdm
+
+    output.mkdir(parents=True, exist_ok=True)
+    for group in person_sets(settings):
+        if (output / group.folder).exists():
+            continue
+        partial = output / f".{group.folder}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        for subject in tqdm(group.persons, desc=f"draw {group.folder}", disable=not sys.stderr.isatty()):
+            folder = partial / subject.name
+            folder.mkdir(parents=True)
+            for name, picture in pictures_of(settings, subject, group.cameras):
+                (folder / name).write_bytes(picture)
+        partial.rename(output / group.folder)
