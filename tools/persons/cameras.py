@@ -11,7 +11,7 @@ from PIL import Image
 from tools.persons.figure import Pose, draw_person
 from tools.persons.surroundings import background, ground_shadow, hide_a_part
 from tools.persons.wardrobe import Person, person
-from tools.train import camera as optics
+from tools.products import camera as optics
 
 #: Size of the pictures: (height, width) in pixels.
 SIZE_PX = (128, 64)

@@ -29,10 +29,10 @@ class Settings:
     """
 
     seed: int = 5
-    training: int = 1000
+    training: int = 640
     calibration: int = 32
     evaluation: int = 160
-    pictures: int = 3
+    pictures: int = 2
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from tools.train.scenes import smooth_noise
+from tools.products.scenes import smooth_noise
 
 FloatImage = np.ndarray  # (H, W, 3), float32, RGB, 0..255
 
