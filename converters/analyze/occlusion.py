@@ -1,8 +1,4 @@
-"""Occlusion maps: change of the embedding if a grey patch covers a part of the image (Zeiler and Fergus 2014).
-
-The patch moves over the crop. The network depends most on the places where the cosine to the unoccluded embedding falls
-most.
-"""
+"""Occlusion maps of several networks for one image; ``edge_sdk.vision.occlusion`` makes each map."""
 
 from __future__ import annotations
 
@@ -13,36 +9,11 @@ import numpy as np
 
 from converters.data.embedding import embed_crops
 from converters.graph.network import Network
-from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
-from edge_sdk.types import FloatArray, UInt8Array
-
-PATCH_PX = 24
-STRIDE_PX = 8
-_GREY = 128
-
-
-@dataclass(frozen=True, eq=False)
-class OcclusionMap:
-    """Change of the embedding for each position of the patch.
-
-    Args:
-        falls: Shape (rows, columns), float32: 1 - cosine to the unoccluded embedding, 0..2.
-        patch_px: Side of the patch.
-        stride_px: Step between positions.
-    """
-
-    falls: FloatArray
-    patch_px: int
-    stride_px: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the map as JSON values."""
-        return {
-            "falls": [[round(float(v), 5) for v in row] for row in self.falls],
-            "patch_px": self.patch_px,
-            "stride_px": self.stride_px,
-        }
+from edge_sdk.types import UInt8Array
+from edge_sdk.vision import occlusion
+from edge_sdk.vision.occlusion import PATCH_PX, STRIDE_PX
+from edge_sdk.vision.occlusion import OcclusionMap as OcclusionMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +44,7 @@ class Attention:
         return {
             "image": self.image,
             "agreement": self.agreement(),
-            "maps": [{"network": name, **occlusion.to_json()} for name, occlusion in self.maps],
+            "maps": [{"network": name, **result.to_json()} for name, result in self.maps],
         }
 
 
@@ -85,35 +56,25 @@ def make_occlusion_map(
     patch_px: int = PATCH_PX,
     stride_px: int = STRIDE_PX,
 ) -> OcclusionMap:
-    """Move a grey patch over a crop and embed the crop for each position.
+    """Make the occlusion map of a network for one image, as ``edge_sdk.vision.occlusion.make_occlusion_map``.
 
     Args:
         network: A .tflite with one input and one output.
         contract: Its input contract.
         crop: Shape (H, W, C), uint8, at the network's size.
         patch_px: Side of the patch, at least the stride.
-        stride_px: Step between positions, at least 1; 8 needs 196 embeddings for a 112x112 crop.
+        stride_px: Step between positions, at least 1.
 
     Raises:
         InputError: The crop has another size or type than expected, or the patch or stride is out of range.
     """
-    if crop.shape != contract.shape or crop.dtype != np.uint8:
-        raise InputError(f"expected a crop {contract.shape} uint8, found {crop.shape} {crop.dtype}")
-    if not 1 <= stride_px <= patch_px <= min(crop.shape[:2]):
-        raise InputError(
-            f"expected 1 <= stride <= patch <= {min(crop.shape[:2])} px, found stride {stride_px} and patch {patch_px}"
-        )
-    tops, lefts = (range(0, side, stride_px) for side in crop.shape[:2])
-    occluded = np.repeat(crop[None], 1 + len(tops) * len(lefts), axis=0)
-    # The patch is centred on each cell and clipped at the border, so that the map covers the image.
-    before = (patch_px - stride_px) // 2
-    for place, (top, left) in enumerate(((t, c) for t in tops for c in lefts), start=1):
-        rows = slice(max(top - before, 0), top - before + patch_px)
-        columns = slice(max(left - before, 0), left - before + patch_px)
-        occluded[place, rows, columns] = _GREY
-    embeddings = embed_crops(network, contract, occluded)
-    falls = 1.0 - embeddings[1:] @ embeddings[0]
-    return OcclusionMap(falls.reshape(len(tops), len(lefts)).clip(0.0, 2.0), patch_px, stride_px)
+    return occlusion.make_occlusion_map(
+        lambda crops: embed_crops(network, contract, crops),
+        contract,
+        crop,
+        patch_px=patch_px,
+        stride_px=stride_px,
+    )
 
 
 def make_attention(

@@ -12,6 +12,7 @@ import numpy as np
 from converters.analyze.occlusion import Attention, OcclusionMap
 from converters.report.rendering import PageSection, render
 from edge_sdk.types import Float64Array, UInt8Array
+from edge_sdk.vision.explanation_picture import enlarged
 
 _THUMBNAIL_PX = 72
 _MAP_PX = 224
@@ -36,7 +37,7 @@ class Picture:
 
 def thumbnail(pixels: UInt8Array) -> Picture:
     """Encode an image of shape (H, W, C), uint8, as a thumbnail with a longer side of 72 CSS pixels."""
-    return _picture(pixels, _THUMBNAIL_PX)
+    return picture(pixels, _THUMBNAIL_PX)
 
 
 def section(studies: Sequence[Attention]) -> PageSection:
@@ -55,11 +56,11 @@ def _study(study: Attention) -> dict[str, object]:
     falls = [float(occlusion.falls.max()) for _, occlusion in study.maps]
     return {
         "image": study.image,
-        "picture": _picture(study.pixels, _MAP_PX),
+        "picture": picture(study.pixels, _MAP_PX),
         "top": max(falls),
         "agreement": study.agreement(),
         "maps": [
-            (name, fall, _picture(_overlaid(study.pixels, occlusion, max(falls)), _MAP_PX))
+            (name, fall, picture(_overlaid(study.pixels, occlusion, max(falls)), _MAP_PX))
             for (name, occlusion), fall in zip(study.maps, falls, strict=True)
         ],
     }
@@ -68,20 +69,8 @@ def _study(study: Attention) -> dict[str, object]:
 def _overlaid(pixels: UInt8Array, occlusion: OcclusionMap, top: float) -> UInt8Array:
     """Show the map's colours with the brightness of the image."""
     grey = pixels.astype(np.float64).mean(axis=2, keepdims=True) / 255
-    heat = _colours(_resized(occlusion.falls.astype(np.float64) / max(top, 1e-9), *pixels.shape[:2]))
+    heat = _colours(enlarged(occlusion.falls.astype(np.float64) / max(top, 1e-9), *pixels.shape[:2]))
     return np.asarray((heat * (0.35 + 0.65 * grey)).clip(0, 255), np.uint8)
-
-
-def _resized(values: Float64Array, height: int, width: int) -> Float64Array:
-    """Resize by bilinear interpolation with aligned cell centres."""
-    rows = ((np.arange(height) + 0.5) * values.shape[0] / height - 0.5).clip(0, values.shape[0] - 1)
-    columns = ((np.arange(width) + 0.5) * values.shape[1] / width - 0.5).clip(0, values.shape[1] - 1)
-    below, beside = np.floor(rows).astype(int), np.floor(columns).astype(int)
-    above, right = np.minimum(below + 1, values.shape[0] - 1), np.minimum(beside + 1, values.shape[1] - 1)
-    down, along = (rows - below)[:, None], (columns - beside)[None, :]
-    upper = values[below][:, beside] * (1 - along) + values[below][:, right] * along
-    lower = values[above][:, beside] * (1 - along) + values[above][:, right] * along
-    return np.asarray(upper * (1 - down) + lower * down, np.float64)
 
 
 def _colours(values: Float64Array) -> Float64Array:
@@ -89,7 +78,8 @@ def _colours(values: Float64Array) -> Float64Array:
     return np.stack([np.interp(place, range(len(_HEAT)), _HEAT[:, c]) for c in range(3)], axis=-1)
 
 
-def _picture(pixels: UInt8Array, side_px: int) -> Picture:
+def picture(pixels: UInt8Array, side_px: int) -> Picture:
+    """Encode an image of shape (H, W, C), uint8, with a longer side of `side_px` CSS pixels and at most twice as many of its own."""
     from PIL import Image
 
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from edge_sdk import __version__, console
-from edge_sdk.cli import bench, doctor, face, gallery, recognition, setup, try_door, zoo
+from edge_sdk.cli import bench, doctor, explain, face, gallery, recognition, setup, try_door, zoo
 from edge_sdk.cli.arguments import PROGRAM
 from edge_sdk.cli.installed import use_installation
 from edge_sdk.escaping import escaped
@@ -108,4 +108,5 @@ def build_parser() -> argparse.ArgumentParser:
     try_door.add_commands(commands)
     doctor.add_commands(commands)
     bench.add_commands(commands)
+    explain.add_commands(commands)
     return parser

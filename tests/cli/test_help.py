@@ -27,6 +27,7 @@ def test_these_are_the_commands() -> None:
         "bench",
         "doctor",
         "enrol",
+        "explain",
         "face align",
         "face enrol",
         "face evidence",
