@@ -20,6 +20,7 @@ from converters.cli.evaluation_arguments import (
     write_page,
 )
 from converters.cli.evaluation_plan import add_plan, check_plan, run_plan
+from edge_sdk.errors import InputError
 
 
 def register(commands: Any) -> None:
@@ -65,6 +66,14 @@ def register(commands: Any) -> None:
         default=0,
         metavar="N",
         help="list the N worst false matches and the N worst false non-matches with possible causes (default: 0)",
+    )
+    parser.add_argument(
+        "--attention",
+        type=count,
+        default=0,
+        metavar="N",
+        help="with --report: show where the network looks, in the N least alike pairs of one subject and the N most alike pairs"
+        " of different subjects; faces are personal data (default: 0)",
     )
     parser.add_argument(
         "--write-card", action="store_true", help="write thresholds and their evidence to the file's card"
@@ -156,7 +165,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from converters.evaluate.runner.open_artefact import open_artefact
     from converters.evaluate.runner.workers import open_workers
     from converters.evaluate.runner.write_card import CARD_FMRS, check_writable, write_card
+    from edge_sdk.vision.explanation import explained_contract
 
+    if arguments.attention and arguments.report is None:
+        raise InputError("expected --report PAGE.html with --attention, found --attention alone")
     contract = optional_contract(arguments)
     with usage_errors(arguments):
         sources = ImageSources(
@@ -175,11 +187,14 @@ def _run(arguments: argparse.Namespace) -> int:
             rank=arguments.rank,
             errors=arguments.errors,
             prior=arguments.prior,
+            attention=arguments.attention,
         )
         chosen = execution(arguments)
     if arguments.groups is not None:
         protocol = replace(protocol, groups=read_groups(arguments.groups))
     artefact = open_artefact(arguments.file, contract=contract, execution=chosen)
+    if arguments.attention:
+        explained_contract(artefact.card.input)
     if arguments.write_card:
         check_writable(arguments.file)
     data = sources.read()
@@ -193,7 +208,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.report is not None:
         from converters.report.measured_pages import evaluation_page
 
-        page = evaluation_page(evaluation, data.samples, thumbnails=arguments.thumbnails)
+        page = evaluation_page(evaluation, data.samples, artefact, thumbnails=arguments.thumbnails)
         write_page(arguments.report, page)
     value, text = evaluation.to_json(), evaluation.to_text()
     if arguments.write_card:

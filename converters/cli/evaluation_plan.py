@@ -22,6 +22,7 @@ _OTHER = {
     "thumbnails": "--thumbnails",
     "groups": "--groups",
     "errors": "--errors",
+    "attention": "--attention",
     "write_card": "--write-card",
     "enrol": "--enrol",
     "probes": "--probes",

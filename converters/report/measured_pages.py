@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters.analyze.attention import NamedPair, PairStudy, explain_pairs
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
 from converters.analyze.occlusion import Attention, make_attention
 from converters.data.samples import SampleSet
 from converters.evaluate.runner.comparison_result import ComparisonResult
 from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.open_artefact import OpenedArtefact
+from converters.evaluate.runner.shown_pairs import ShownPair
 from converters.progress import stage
 from converters.report.page import render_page
 from edge_sdk.errors import AcquisitionError, InputError
@@ -20,16 +22,24 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.types import SampleArray, UInt8Array
 
 
-def evaluation_page(evaluation: Evaluation, samples: SampleSet, *, thumbnails: bool) -> str:
-    """Render the page of an evaluation.
+def evaluation_page(
+    evaluation: Evaluation, samples: SampleSet, artefact: OpenedArtefact, *, thumbnails: bool
+) -> str:
+    """Render the page of an evaluation, with maps of the pairs that it shows.
 
     Args:
         evaluation: Result of the evaluation.
         samples: Images of the evaluation.
+        artefact: The evaluated file.
         thumbnails: Show each image whose name is on the page.
     """
     images = _images(samples, evaluation.names_shown()) if thumbnails else None
-    return render_page(title=evaluation.artefact.model, thumbnails=images, evaluations=[evaluation])
+    return render_page(
+        title=evaluation.artefact.model,
+        thumbnails=images,
+        evaluations=[evaluation],
+        pairs=_explained(evaluation.shown_pairs, artefact, samples),
+    )
 
 
 def comparison_page(
@@ -101,6 +111,23 @@ def _occlusion_maps(
             studies.append(make_attention(networks, contract, crop, image=name))
             progress(len(studies), len(names))
     return tuple(studies)
+
+
+def _explained(
+    pairs: Sequence[ShownPair], artefact: OpenedArtefact, samples: SampleSet
+) -> tuple[PairStudy, ...]:
+    """Explain pairs of images; pairs with an image that cannot be read any more are left out."""
+    contract = artefact.card.input
+    if not pairs or not isinstance(contract, InputContract):
+        return ()
+    crops = _crops(samples, [name for pair in pairs for name in (pair.first, pair.second)], contract)
+    named = [
+        NamedPair((pair.first, pair.second), (crops[pair.first], crops[pair.second]), pair.mated)
+        for pair in pairs
+        if pair.first in crops and pair.second in crops
+    ]
+    with stage("explain pairs") as progress:
+        return explain_pairs(artefact.network, contract, named, progress=progress)
 
 
 def _crops(samples: SampleSet, names: Sequence[str], contract: AnyContract) -> dict[str, SampleArray]:

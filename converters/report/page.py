@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from converters.analyze.attention import PairStudy
 from converters.analyze.layer_errors import LayerErrors
 from converters.analyze.occlusion import Attention
 from converters.evaluate.runner.comparison_result import ComparisonResult
 from converters.evaluate.runner.evaluate import Evaluation
+from converters.report import attention as attention_section
 from converters.report import comparison as comparison_sections
 from converters.report import conversion as conversion_sections
 from converters.report import evaluation as evaluation_sections
@@ -36,6 +38,7 @@ def render_page(
     comparison: ComparisonResult | None = None,
     layers: LayerErrors | None = None,
     attention: Sequence[Attention] = (),
+    pairs: Sequence[PairStudy] = (),
     thumbnails: Thumbnails | None = None,
 ) -> str:
     """Render the page.
@@ -47,6 +50,7 @@ def render_page(
         comparison: Comparison of candidates with the float file on the same images.
         layers: Error of every tensor.
         attention: Occlusion maps. They show their images, which may be personal data.
+        pairs: Explained pairs. They show their images too.
         thumbnails: Images to show beside their names (default: none, since faces are personal data).
 
     Returns:
@@ -69,6 +73,8 @@ def render_page(
         sections.append(layer_section.section(layers))
     if attention:
         sections.append(images.section(attention))
+    if pairs:
+        sections.append(attention_section.section(pairs))
     if conversion is not None:
         sections += conversion_sections.details(conversion)
     page = render(
@@ -79,7 +85,7 @@ def render_page(
         key_figures="" if conversion is None else conversion_sections.key_figures(conversion),
         notes=() if comparison is None else comparison.notes,
         sections=sections,
-        has_images=thumbnails is not None or bool(attention),
+        has_images=thumbnails is not None or bool(attention) or bool(pairs),
         data=page_json(
             title=title,
             conversion=conversion,
@@ -87,6 +93,7 @@ def render_page(
             comparison=comparison,
             layers=layers,
             attention=attention,
+            pairs=pairs,
         ),
     )
     return f"{page}\n"
@@ -100,6 +107,7 @@ def page_json(
     comparison: ComparisonResult | None = None,
     layers: LayerErrors | None = None,
     attention: Sequence[Attention] = (),
+    pairs: Sequence[PairStudy] = (),
 ) -> dict[str, Any]:
     """Return all values of the page as JSON values, without images."""
     return {
@@ -111,6 +119,7 @@ def page_json(
         "comparison": None if comparison is None else comparison.to_json(),
         "layers": None if layers is None else layers.to_json(),
         "attention": [study.to_json() for study in attention],
+        "pairs": [study.to_json() for study in pairs],
     }
 
 

@@ -15,6 +15,7 @@ from converters.cli import main
 from edge_sdk.model.model_file import ModelFile, split
 from tests.conftest import Outcome, in_process
 from tests.labelled_images import contents, photo, png, write
+from tests.networks import NetworkBuilder
 
 
 @pytest.fixture
@@ -205,6 +206,33 @@ def test_errors_and_page(
     assert outcome.err.splitlines()[-1] == f"edge-convert: report written to {page}"
     assert "worst false non-matches:" in outcome.out
     assert page.read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_the_page_of_an_evaluation_shows_where_the_network_looks(
+    edge_convert: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    people = write(tmp_path / "people", contents(6, 2, noise=80))
+    page = tmp_path / "page.html"
+    net = NetworkBuilder((1, 96, 96, 3))
+    late = NetworkBuilder((1, 96, 96, 3))
+    for path, builder in (("linear.tflite", net), ("late.tflite", late)):
+        x = builder.unary("RELU", builder.conv(builder.conv(builder.conv(builder.input, 4), 8), 8))
+        y = builder.embedding(x, 16)
+        (tmp_path / path).write_bytes(
+            builder.finish(builder.unary("RELU", y) if path[:2] == "la" else y).data
+        )
+    contract = ("--size", "96x96", "--color", "rgb", "--mean", 127.5, "--scale", 128)
+    shown = ("evaluate", tmp_path / "linear.tflite", "--images", people, *contract, "--attention", 1)
+    assert edge_convert(*shown, "--report", page).code == 0
+    text = page.read_text()
+    assert text.count('class="study"') == 2 and text.count("Remainder: at most") == 2
+    assert "one subject: cosine" in text and "different subjects: cosine" in text
+    late_page = ("evaluate", tmp_path / "late.tflite", *shown[2:], "--report", page)
+    assert edge_convert(*late_page).code == 0
+    assert "Shares of positions are not available: expected a network that is linear" in page.read_text()
+    outcome = edge_convert(*shown)
+    assert outcome.code == 3
+    assert "expected --report" in outcome.err
 
 
 def test_comparison(

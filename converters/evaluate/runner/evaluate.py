@@ -46,6 +46,7 @@ from converters.evaluate.runner.identification import (
 from converters.evaluate.runner.identity import ArtefactIdentity, identity_of
 from converters.evaluate.runner.open_artefact import OpenedArtefact
 from converters.evaluate.runner.probability_text import probability_lines
+from converters.evaluate.runner.shown_pairs import ShownPair, pairs_to_show
 from converters.evaluate.runner.text import verification_lines
 from converters.evaluate.runner.workers import Workers
 from converters.number_format import wrapped
@@ -73,6 +74,7 @@ class Evaluation:
         groups: Error rates by group; None if not requested.
         notes: Remarks for the reader, one line each.
         cameras: Searches across cameras; None if no cameras were given.
+        shown_pairs: Pairs of which the page shows attention maps; empty if not requested.
     """
 
     artefact: ArtefactIdentity
@@ -83,6 +85,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     groups: GroupsEvidence | None = None
     cameras: CrossCameraEvidence | None = None
+    shown_pairs: tuple[ShownPair, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole evidence as JSON values, without NaN, times and paths."""
@@ -148,6 +151,7 @@ class Protocol:
         replicates: Replicates of the bootstrap, 0..100000; 0 omits the intervals.
         seed: Seed of the bootstrap.
         prior: Share of mated comparisons for which probabilities hold, 1e-6..1 - 1e-6.
+        attention: Number of pairs of each kind to show on the page with attention maps; 0 shows none.
 
     Raises:
         InputError: A value is outside its range.
@@ -165,6 +169,7 @@ class Protocol:
     seed: int = 0
     prior: float = DEFAULT_PRIOR
     cameras: Cameras | None = None
+    attention: int = 0
 
     def __post_init__(self) -> None:
         check_prior(self.prior)
@@ -182,6 +187,8 @@ class Protocol:
             check_rate(rate)
         for rate in self.fpirs:
             check_rate(rate, "FPIR")
+        if self.attention < 0:
+            raise InputError(f"expected 0 or more pairs with attention maps, found {self.attention}")
         if self.rank < 1 or self.errors < 0 or not 0 <= self.replicates <= MAX_REPLICATES:
             raise InputError(
                 f"expected rank >= 1, errors >= 0 and replicates in 0..{MAX_REPLICATES}, found rank"
@@ -243,10 +250,11 @@ def evaluate(
             with stages("measure images") as progress:
                 measures = measure_samples(samples, embedded.names, artefact.card.input, progress=progress)
         errors = analyse_errors(embedded.names, comparisons, measures, worst=protocol.errors)
+    shown = pairs_to_show(embedded.names, comparisons, protocol.attention) if protocol.attention else ()
     alike = alike_note(comparisons, embedded.subjects)
     notes = (*notes_of(samples, artefact.card), *([alike] if alike else []))
     return Evaluation(
-        identity_of(artefact), verification, identification, probability, errors, notes, groups, across
+        identity_of(artefact), verification, identification, probability, errors, notes, groups, across, shown
     )
 
 
