@@ -92,7 +92,14 @@ class LinearTail:
             The part of each position, shape (H', W', D), and the part of the constants, shape (D,), float32. Their sum
             is the network's output before its final normalization, if any.
         """
-        real = self._graph.tensors[self.tensor].real(values)
+        return self.parts_of_real(self.real(values))
+
+    def real(self, values: NDArray[Any]) -> FloatArray:
+        """Dequantize the activation map as the interpreter gives it: the same shape, float32."""
+        return self._graph.tensors[self.tensor].real(values)
+
+    def parts_of_real(self, real: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Split the output by position, as `parts`, for a map of real values."""
         _, height, width, channels = self.shape
         positions = height * width
         block = max(1, _BLOCK_VALUES // (positions * channels))

@@ -124,6 +124,16 @@ class Decomposer:
             )
         return EmbeddingParts(parts / np.float32(norm), constant / np.float32(norm), embedding)
 
+    def activation_map(self, crop: UInt8Array) -> FloatArray:
+        """Compute the last activation map of one crop: shape (H', W', C), float32, real values.
+
+        Raises:
+            InputError: The crop has another size or type than expected.
+        """
+        check_crop(crop, self.contract)
+        values: FloatArray = self.tail.real(self._run(self._map, crop))[0]
+        return values
+
     def _run(self, backend: LiteRtBackend, crop: UInt8Array) -> NDArray[Any]:
         self._encode(crop, backend.input_view())
         backend.invoke()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from PIL import ImageDraw
 
 _SIDE_PX = 288
+#: Smallest width of a column; the image of a narrow network is at its left.
+_COLUMN_PX = 240
 _MARGIN_PX = 14
 _LINE_PX = 20
 _FONT_PX = 14
@@ -78,9 +80,10 @@ def explanation_picture(explanation: PairExplanation, *, names: tuple[str, str] 
     pillow, draw_module = _pillow()
     height, width = _shown_size(explanation.first)
     maps = explanation.maps()
-    columns = (_MARGIN_PX, 2 * _MARGIN_PX + width)
+    column = max(width, _COLUMN_PX)
+    columns = (_MARGIN_PX, 2 * _MARGIN_PX + column)
     first_row, row = (height + lines * _LINE_PX + _MARGIN_PX for lines in (1, 2))
-    size = (columns[1] + width + _MARGIN_PX, _LINE_PX + _MARGIN_PX + first_row + row * len(maps))
+    size = (columns[1] + column + _MARGIN_PX, _LINE_PX + _MARGIN_PX + first_row + row * len(maps))
     canvas = pillow.new("RGB", size, _PAPER)
     draw = draw_module.Draw(canvas)
     draw.text((_MARGIN_PX, _MARGIN_PX // 2), f"cosine {explanation.cosine:+.3f}", _INK, _font(_FONT_PX + 2))
@@ -88,7 +91,7 @@ def explanation_picture(explanation: PairExplanation, *, names: tuple[str, str] 
     below = first_row
     for x, crop, name in zip(columns, (explanation.first, explanation.second), names, strict=True):
         _paste(canvas, crop, (x, y), (width, height))
-        _line(draw, (x, y + height + 2), name, width)
+        _line(draw, (x, y + height + 2), name, column)
     for method, first, second in maps:
         y, below = y + below, row
         top = float(max(np.abs(first).max(), np.abs(second).max()))
@@ -100,9 +103,9 @@ def explanation_picture(explanation: PairExplanation, *, names: tuple[str, str] 
             )
             if max(values.shape) <= _MAX_PRINTED:
                 _print_values(draw, values, (x, y), (width, height))
-        _line(draw, (columns[0], y + height + 2), _title(explanation, method), width * 2)
-        _scale(canvas, draw, (columns[0], y + height + 4 + _LINE_PX), width, top)
-        _line(draw, (columns[1], y + height + 2 + _LINE_PX), _remark(explanation, method), width)
+        _line(draw, (columns[0], y + height + 2), _title(explanation, method), column * 2)
+        _scale(canvas, draw, (columns[0], y + height + 4 + _LINE_PX), column, top)
+        _line(draw, (columns[1], y + height + 2 + _LINE_PX), _remark(explanation, method), column)
     return np.asarray(canvas, np.uint8)
 
 
