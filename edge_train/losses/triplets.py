@@ -33,14 +33,34 @@ class Triplet(Loss):
         """Return the mean loss of a batch; see ``Loss.call``."""
         apart = distances(embeddings, squared=self.squared)
         mated, non_mated = pair_masks(labels)
-        # Rows are mated pairs, which are few: no matrix of shape (B, B, B) is needed.
-        anchor, positive = ops.nonzero(mated)
-        anchor, positive = ops.cast(anchor, "int32"), ops.cast(positive, "int32")
-        rows = ops.take(apart, anchor, axis=0)
-        own = ops.take_along_axis(rows, ops.expand_dims(positive, 1), axis=1)
-        costs = own - rows + self.margin
-        semi_hard = ops.logical_and(rows > own, costs > 0)
-        return mean_where(costs, ops.logical_and(semi_hard, ops.take(non_mated, anchor, axis=0)))
+        anchor, own = mated_pairs(apart, mated)
+        return semi_hard(
+            own, ops.take(apart, anchor, axis=0), ops.take(non_mated, anchor, axis=0), self.margin
+        )
+
+
+def mated_pairs(apart: Any, mated: Any) -> tuple[Any, Any]:
+    """List the mated pairs, which are few: with them no matrix of shape (B, B, B) is needed.
+
+    Returns:
+        Index of the anchor, shape (N,), int32, and distance to its positive, shape (N, 1).
+    """
+    anchor, positive = (ops.cast(index, "int32") for index in ops.nonzero(mated))
+    rows = ops.take(apart, anchor, axis=0)
+    return anchor, ops.take_along_axis(rows, ops.expand_dims(positive, 1), axis=1)
+
+
+def semi_hard(own: Any, other: Any, non_mated: Any, margin: float) -> Any:
+    """Return the mean of d_ap - d_an + m over the triplets with d_ap < d_an < d_ap + m; 0 if there is none.
+
+    Args:
+        own: d_ap of mated pairs, shape (N, 1).
+        other: Distances of their anchors to all images, shape (N, B).
+        non_mated: True for images of other subjects, shape (N, B).
+        margin: m.
+    """
+    costs = own - other + margin
+    return mean_where(costs, non_mated & (other > own) & (costs > 0))
 
 
 def hardest(apart: Any, mated: Any, non_mated: Any) -> tuple[Any, Any]:
@@ -75,11 +95,12 @@ class BatchHard(Loss):
 
 
 class Quadruplet(Loss):
-    """Quadruplet loss, batch-hard (Chen et al., arXiv:1704.01719).
+    """Quadruplet loss (Chen et al., arXiv:1704.01719).
 
-    An anchor a, its hardest positive p, its hardest negative n, and the image q nearest to n of a third subject cost max(0, d_ap -
-    d_an + m) + max(0, d_ap - d_nq + m2). The loss is the mean over the anchors that have all of them; without a third subject the
-    second term is left out.
+    A mated pair (a, p) and an image n of another subject cost max(0, d_ap - d_an + m), and with the image q nearest to n of a third
+    subject max(0, d_ap - d_nq + m2). The loss is the mean over the semi-hard triplets, as in ``Triplet``, plus the mean of the
+    second term over all (a, p, n) for which it is not 0. The paper takes all q; the nearest makes the second term as small as the
+    first to compute.
 
     Args:
         margin: m, above 0, at most 4.
@@ -97,11 +118,23 @@ class Quadruplet(Loss):
         """Return the mean loss of a batch; see ``Loss.call``."""
         apart = distances(embeddings, squared=self.squared)
         mated, non_mated = pair_masks(labels)
-        own, other = hardest(apart, mated, non_mated)
-        anchors = ops.logical_and(some(mated), some(non_mated))
-        negative = ops.argmin(ops.where(non_mated, apart, _FAR), axis=1)
-        third = ops.logical_and(non_mated, ops.take(non_mated, negative, axis=0))
-        rest = ops.min(ops.where(third, ops.take(apart, negative, axis=0), _FAR), axis=1)
-        return mean_where(ops.relu(own - other + self.margin), anchors) + mean_where(
-            ops.relu(own - rest + self.margin_others), ops.logical_and(anchors, some(third))
-        )
+        anchor, own = mated_pairs(apart, mated)
+        negatives = ops.take(non_mated, anchor, axis=0)
+        first = semi_hard(own, ops.take(apart, anchor, axis=0), negatives, self.margin)
+        rest = ops.take(nearest_third(apart, labels, non_mated), anchor, axis=0)
+        costs = own - rest + self.margin_others
+        return first + mean_where(costs, negatives & (rest < _FAR) & (costs > 0))
+
+
+def nearest_third(apart: Any, labels: Any, non_mated: Any) -> Any:
+    """Return the distance of each image n to the nearest image of a subject that is neither n's nor a's.
+
+    Returns:
+        Shape (B, B), rows a, columns n; 9 if there is no third subject.
+    """
+    other = ops.where(non_mated, apart, _FAR)
+    nearest = ops.take(labels, ops.argmin(other, axis=1), axis=0)
+    of_nearest = ops.expand_dims(labels, 0) == ops.expand_dims(nearest, 1)
+    without = ops.min(ops.where(of_nearest, _FAR, other), axis=1)
+    is_anchor = ops.expand_dims(labels, 1) == ops.expand_dims(nearest, 0)
+    return ops.where(is_anchor, ops.expand_dims(without, 0), ops.expand_dims(ops.min(other, axis=1), 0))

@@ -205,13 +205,11 @@ def quadruplet(
     apart, mated, non_mated = _pairs(x, labels)
     apart = apart**2 if settings["squared"] else apart
     costs = []
-    for a in range(len(x)):
-        own = max(apart[i, j] for i, j in mated if i == a)
-        other, n = min((apart[i, j], j) for i, j in non_mated if i == a)
-        rest = min(apart[n, q] for q in range(len(x)) if labels[q] not in (labels[a], labels[n]))
-        first = max(0.0, own - other + settings["margin"])
-        costs.append(first + max(0.0, own - rest + settings["margin_others"]))
-    return _mean(costs)
+    for a, p in mated:
+        for n in [j for i, j in non_mated if i == a]:
+            rest = min(apart[n, q] for q in range(len(x)) if labels[q] not in (labels[a], labels[n]))
+            costs.append(apart[a, p] - rest + settings["margin_others"])
+    return triplet(x, labels, weights, settings, fixed) + _mean([cost for cost in costs if cost > 0])
 
 
 def margin(x: Array, labels: Sequence[int], weights: list[Array], settings: Settings, fixed: Array) -> float:
