@@ -38,7 +38,7 @@ def evaluation_page(
         title=evaluation.artefact.model,
         thumbnails=images,
         evaluations=[evaluation],
-        pairs=_explained(evaluation.shown_pairs, artefact, samples),
+        pairs=explained_pairs(evaluation.shown_pairs, artefact, samples),
     )
 
 
@@ -113,7 +113,7 @@ def _occlusion_maps(
     return tuple(studies)
 
 
-def _explained(
+def explained_pairs(
     pairs: Sequence[ShownPair], artefact: OpenedArtefact, samples: SampleSet
 ) -> tuple[PairStudy, ...]:
     """Explain pairs of images; pairs with an image that cannot be read any more are left out."""

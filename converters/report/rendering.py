@@ -1,4 +1,7 @@
-"""HTML from the Jinja2 templates in ``templates/``; values are escaped, except HTML made by a template or figure."""
+"""HTML from the Jinja2 templates in ``templates/``; values are escaped, except HTML made by a template or figure.
+
+Another package renders templates of its own with the same filters and macros by naming itself.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from converters import number_format
@@ -50,15 +53,21 @@ class PageSection:
     content: Markup
 
 
-def render(template: str, **values: Any) -> Markup:
-    """Render a template with values; an undefined name raises ``jinja2.UndefinedError``."""
-    return Markup(_environment().get_template(template).render(values))
+def render(template: str, *, package: str = "converters.report", **values: Any) -> Markup:
+    """Render a template with values; an undefined name raises ``jinja2.UndefinedError``.
+
+    Args:
+        template: File name of the template.
+        package: Package with a folder ``templates``; its templates may import those of this package.
+        values: Values of the names in the template.
+    """
+    return Markup(_environment(package).get_template(template).render(values))
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     environment = Environment(
-        loader=PackageLoader("converters.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("converters.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
