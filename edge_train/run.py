@@ -1,1 +1,0 @@
-"""The whole road: check the folder, split it, train, convert, evaluate, and write the page."""

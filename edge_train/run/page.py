@@ -1,0 +1,90 @@
+"""Gather the values of a run's page and write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from converters.data.samples import SampleSet
+from converters.number_format import count
+from edge_sdk.types import UInt8Array
+from edge_train.pages.training_page import PageContent, names_of_pictures, render_training_page
+from edge_train.plan import Plan
+from edge_train.run.augmentation import contact_sheet
+from edge_train.run.conversion import Conversion
+from edge_train.run.measurement import Measurement
+from edge_train.run.pictures import CheckedPictures
+from edge_train.run.request import TrainingRequest
+from edge_train.run.training import TrainedNetwork
+from edge_train.run.work_folder import write_whole
+
+
+def write_page(
+    request: TrainingRequest,
+    plan: Plan,
+    pictures: CheckedPictures,
+    trained: TrainedNetwork,
+    conversion: Conversion,
+    measured: Measurement,
+    values: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Write ``NAME.training.html``."""
+    from edge_train.training.curves import CURVE_FMR
+
+    samples = pictures.split.evaluation.as_sample_set()
+    names = names_of_pictures(measured.main, measured.embedded)
+    page = render_training_page(
+        PageContent(
+            name=request.model_name,
+            evaluations=[e for e in measured.evaluations if e.artefact.precision in ("float32", "int8")],
+            main=measured.main,
+            comparison=measured.comparison,
+            embedded=measured.embedded,
+            size_bytes=conversion.main.size_bytes,
+            losses=trained.values["losses"],
+            curve=trained.values["curve"],
+            curve_fmr=CURVE_FMR,
+            facts=_facts(plan, trained, conversion, values),
+            split=[(part, len(own.names), len(own.flat)) for part, own in pictures.parts()],
+            checks=[problem.text for problem in pictures.report.problems],
+            notes=[*values["notes"], *values["refusals"]],
+            pictures=_pixels(samples, names) if request.show_pictures else None,
+            sheet=contact_sheet(pictures.split.train, plan) if request.show_pictures else None,
+            pairs=measured.pairs,
+            data=values,
+        )
+    )
+    write_whole(folder / f"{request.model_name}.training.html", page.encode())
+
+
+def _facts(
+    plan: Plan, trained: TrainedNetwork, conversion: Conversion, values: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    settings = ", ".join(f"{name} {value:g}" for name, value in plan.loss_settings.items())
+    times = [
+        f"{file.file} {file.time_ratio:.2f}x" for file in conversion.files[1:] if file.time_ratio is not None
+    ]
+    return [
+        ("Input", f"{plan.size[0]} x {plan.size[1]} px, {plan.color}"),
+        ("Network", f"{plan.backbone}, width {plan.width:g}, {count(plan.dimension, 'value')}"),
+        ("Loss", f"{plan.loss}{', ' + settings if settings else ''}"),
+        ("Augmentation", plan.augmentation),
+        ("Batch", f"{plan.subjects_per_batch} subjects x {plan.images_per_subject} images"),
+        ("Steps", count(trained.values["steps"])),
+        ("Learning rate", f"{plan.learning_rate:g}, weight decay {plan.weight_decay:g}"),
+        ("Seed", str(plan.seed)),
+        ("Time of training", f"{trained.values['seconds']:.0f} s"),
+        (
+            "Time of an inference",
+            f"relative to the float file: {', '.join(times)}" if times else "not measured",
+        ),
+        ("Conversion", conversion.verdict),
+        ("Targets", ", ".join(plan.targets)),
+    ]
+
+
+def _pixels(samples: SampleSet, names: tuple[str, ...]) -> dict[str, UInt8Array]:
+    chosen = set(names)
+    return {sample.name: samples.image(sample) for sample in samples.samples if sample.name in chosen}

@@ -1,0 +1,229 @@
+"""The stages of a run in order; each finished stage is kept in the work folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from converters.evaluate.metrics.evidence import Unsupported
+from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence
+from converters.evaluate.runner.evaluate import Evaluation
+from converters.progress import stage
+from edge_sdk import __version__
+from edge_train.errors import TrainingError
+from edge_train.plan import Plan
+from edge_train.run.conversion import Conversion, convert_network
+from edge_train.run.measurement import Measurement, measure_files
+from edge_train.run.page import write_page
+from edge_train.run.pictures import CheckedPictures, check_pictures
+from edge_train.run.request import TrainingRequest
+from edge_train.run.result import SCHEMA, RunResult
+from edge_train.run.training import TrainedNetwork, input_contract, train_network
+from edge_train.run.work_folder import WorkFolder, write_whole
+
+#: Number of pairs of each kind of which the page shows the parts that make their cosine.
+EXPLAINED_PAIRS = 2
+
+
+def run(request: TrainingRequest) -> RunResult:
+    """Check and split the pictures, train, convert, measure, and write results and page.
+
+    The output folder appears when everything in it is complete. A run that was interrupted, also by SIGKILL or a full disk, continues with
+    the same request: finished stages are not repeated, and training continues from its last checkpoint.
+
+    Args:
+        request: Pictures, plan and output.
+
+    Raises:
+        FolderError: The pictures cannot be used.
+        PlanError: The plan does not fit the pictures.
+        CollapseError: The training collapsed.
+        TrainingError: The output belongs to another run, or cannot be written.
+        ConversionError: The network cannot be converted, or every target refuses it.
+    """
+    try:
+        return _run(request)
+    except OSError as error:
+        raise TrainingError(
+            f"{error.filename or request.output}: cannot be written: {error.strerror or error}",
+            hint="free space or choose another --output; the same command continues with the finished stages",
+        ) from error
+
+
+def _run(request: TrainingRequest) -> RunResult:
+    pictures = check_pictures(request.pictures, seed=request.plan.seed, split=request.split)
+    plan = request.plan_for(pictures.split.train)
+    identity = _identity(request, plan, pictures)
+    finished = _finished(request, identity)
+    if finished is not None:
+        shutil.rmtree(WorkFolder.place(request.output), ignore_errors=True)
+        return finished
+    with WorkFolder.claim(request.output, identity) as work:
+        began = time.monotonic()
+        name, split = request.model_name, pictures.split
+        contract = input_contract(plan)
+        folder, _ = work.stage(
+            "trained",
+            lambda folder: train_network(
+                plan,
+                split,
+                name,
+                digest=plan.training_digest(pictures.digest, __version__),
+                folder=folder,
+                work=work.path / "training",
+                tensorboard=request.tensorboard,
+            ),
+        )
+        trained = TrainedNetwork.read(folder, name)
+        converted, _ = work.stage(
+            "converted",
+            lambda folder: convert_network(
+                trained.network,
+                contract,
+                split.calibration,
+                name=name,
+                targets=plan.targets,
+                search=False,
+                folder=folder,
+            ),
+        )
+        conversion = Conversion.read(converted, name)
+        result: list[RunResult] = []
+
+        def finish(folder: Path) -> None:
+            measured = measure_files(
+                [file.file for file in conversion.files],
+                conversion.main.file,
+                converted,
+                folder,
+                split.evaluation.as_sample_set(),
+                work=work.path,
+                pairs=EXPLAINED_PAIRS if request.show_pictures else 0,
+            )
+            seconds = time.monotonic() - began
+            values = _values(request, pictures, trained, conversion, measured, identity, seconds)
+            for file in sorted(trained.network.parent.iterdir()):
+                shutil.copy2(file, folder / file.name)
+            with stage("draw the page"):
+                write_page(request, plan, pictures, trained, conversion, measured, values, folder)
+            write_whole(folder / f"{name}.plan.toml", plan.to_toml().encode())
+            write_whole(folder / f"{name}.split.csv", _split_csv(pictures).encode())
+            write_whole(folder / f"{name}.training.json", json.dumps(values, indent=1).encode())
+            result.append(RunResult(request.output, values))
+
+        folder, _ = work.stage("output", finish)
+        work.publish(folder, request.output)
+    return result[0] if result else _read(request)
+
+
+def _identity(request: TrainingRequest, plan: Plan, pictures: CheckedPictures) -> dict[str, Any]:
+    return {
+        "name": request.model_name,
+        "plan": plan.to_toml(),
+        "pictures": pictures.digest,
+        "show_pictures": request.show_pictures,
+        "version": __version__,
+    }
+
+
+def _finished(request: TrainingRequest, identity: Mapping[str, Any]) -> RunResult | None:
+    """Return the result in the output folder if it is complete; refuse a folder with anything else in it."""
+    output = request.output
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return None
+    file = output / f"{request.model_name}.training.json"
+    if not file.is_file():
+        raise TrainingError(
+            f"{output}: expected a new or empty folder, found files of something else",
+            hint="choose another --output",
+        )
+    result = _read(request)
+    earlier = result.values["identity"]
+    other = [key for key in identity if earlier.get(key) != identity[key]]
+    if other:
+        raise TrainingError(
+            f"{output}: expected no results or those of the same {' and '.join(other)}, found those of another",
+            hint="choose another --output, or remove the folder to train again",
+        )
+    return result
+
+
+def _read(request: TrainingRequest) -> RunResult:
+    file = request.output / f"{request.model_name}.training.json"
+    return RunResult(request.output, json.loads(file.read_text(encoding="utf-8")))
+
+
+def _values(
+    request: TrainingRequest,
+    pictures: CheckedPictures,
+    trained: TrainedNetwork,
+    conversion: Conversion,
+    measured: Measurement,
+    identity: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    sizes = {file.file: file for file in conversion.files}
+    return {
+        "schema": SCHEMA,
+        "name": request.model_name,
+        "identity": dict(identity),
+        "split": {
+            part: {"subjects": len(own.names), "images": len(own.flat)} for part, own in pictures.parts()
+        },
+        "check": pictures.report.to_json(),
+        "training": trained.to_json(),
+        "main": measured.main.artefact.file,
+        "files": [
+            {**asdict(sizes[evaluation.artefact.file]), **_rates(evaluation, measured)}
+            for evaluation in measured.evaluations
+        ],
+        "conversion": conversion.verdict,
+        "notes": _notes(measured),
+        "refusals": list(conversion.refusals),
+        "page": f"{request.model_name}.training.html",
+        "seconds": seconds,
+    }
+
+
+def _notes(measured: Measurement) -> list[str]:
+    notes = list(measured.main.notes)
+    if measured.without_claim:
+        point = measured.main.verification.points[0]
+        claim = point if isinstance(point, Unsupported) else point.claim
+        reason = f": {claim.reason}" if isinstance(claim, Unsupported) else ""
+        notes.append(
+            f"no threshold in the card of {', '.join(measured.without_claim)}, because the evaluation subjects are too"
+            f" few{reason}"
+        )
+    return notes
+
+
+def _rates(evaluation: Evaluation, measured: Measurement) -> dict[str, Any]:
+    evidence = evaluation.verification
+    card = measured.cards.get(evaluation.artefact.file)
+    return {
+        "eer": None if isinstance(evidence.eer, Unsupported) else evidence.eer.rate,
+        "points": [
+            {"fmr": point.target_fmr, "tar": point.measured.tar}
+            for point in evidence.points
+            if isinstance(point, OperatingPointEvidence) and point.measured.tar is not None
+        ],
+        "thresholds": []
+        if card is None
+        else [{"fmr": point.fmr, "threshold": point.threshold} for point in card.points],
+    }
+
+
+def _split_csv(pictures: CheckedPictures) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("subject", "part"))
+    writer.writerows((subject, part) for part, own in pictures.parts() for subject in own.names)
+    return out.getvalue()

@@ -1,0 +1,137 @@
+"""The work folder of a run: results of finished stages, so that a run that was killed continues where it stopped.
+
+The folder stands beside the output folder, on the same file system, so that the complete output is renamed into place in one step. It
+is removed at the end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edge_train.errors import TrainingError
+
+_IDENTITY = "run.json"
+
+
+class WorkFolder:
+    """Results of the finished stages of one run.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @staticmethod
+    def place(output: Path) -> Path:
+        """Return the path of the work folder of an output folder."""
+        output = output.resolve()
+        return output.with_name(f"{output.name}.work")
+
+    @classmethod
+    @contextmanager
+    def claim(cls, output: Path, identity: Mapping[str, Any]) -> Iterator[WorkFolder]:
+        """Create or reopen the work folder of an output folder, and lock it while the block runs.
+
+        Args:
+            output: The output folder.
+            identity: JSON values that determine the result; a folder of another identity is refused.
+
+        Raises:
+            TrainingError: Another process uses the folder, or it belongs to a run with other settings or pictures.
+        """
+        folder = cls(cls.place(output))
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with (folder.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TrainingError(
+                    f"{folder.path}: expected no other run with this output, found one at work",
+                    hint="wait for its end, or choose another --output",
+                ) from error
+            folder._identify(identity)
+            yield folder
+
+    def _identify(self, identity: Mapping[str, Any]) -> None:
+        file = self.path / _IDENTITY
+        expected = json.loads(json.dumps(identity))
+        if not file.exists():
+            write_whole(file, json.dumps(expected, indent=1).encode())
+            return
+        earlier = json.loads(file.read_text(encoding="utf-8"))
+        other = [key for key in expected if earlier.get(key) != expected[key]]
+        if other:
+            raise TrainingError(
+                f"{self.path}: expected an unfinished run with the same {' and '.join(other)}, found one with another",
+                hint=f"repeat its command to continue it, or remove {self.path} to begin again",
+            )
+
+    def stage(self, name: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
+        """Return the folder of a finished stage; make it if it does not exist.
+
+        Args:
+            name: Name of the stage.
+            make: Writes the results into the new folder that it is given. After an error, nothing of them stays.
+
+        Returns:
+            The folder, and True if an earlier run had finished the stage.
+        """
+        folder = self.path / name
+        if folder.is_dir():
+            return folder, True
+        partial = self.path / f"{name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            make(partial)
+            _flush(partial)
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return folder, False
+
+    def publish(self, folder: Path, output: Path) -> None:
+        """Rename a complete folder to the output folder, and remove the work folder.
+
+        Raises:
+            TrainingError: The output folder has been filled meanwhile.
+        """
+        output = output.resolve()
+        try:
+            folder.rename(output)  # replaces an empty folder
+        except OSError as error:
+            if output.is_dir() and any(output.iterdir()):
+                raise TrainingError(
+                    f"{output}: expected a new or empty folder, found files",
+                    hint="move them away; the same command then writes the results",
+                ) from error
+            raise
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file completely or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _flush(folder: Path) -> None:
+    """Flush all files of a folder to the disk before it counts as finished."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

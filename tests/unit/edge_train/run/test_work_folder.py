@@ -1,0 +1,94 @@
+"""The work folder keeps finished stages, and the output appears in one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_train.errors import TrainingError
+from edge_train.run.work_folder import WorkFolder
+
+IDENTITY = {"plan": "steps = 5", "pictures": "ab"}
+
+
+def write(text: str) -> object:
+    return lambda folder: (folder / "result.txt").write_text(text)
+
+
+def test_a_finished_stage_is_not_repeated(tmp_path: Path) -> None:
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY) as work:
+        first, earlier = work.stage("trained", write("first"))
+        assert not earlier
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY) as work:
+        again, earlier = work.stage("trained", write("second"))
+    assert earlier
+    assert again == first
+    assert (again / "result.txt").read_text() == "first"
+
+
+def test_nothing_stays_of_a_stage_that_failed(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY) as work:
+        with pytest.raises(OSError, match="No space"):
+            work.stage("converted", fail)
+        assert sorted(path.name for path in work.path.iterdir()) == ["lock", "run.json"]
+        folder, earlier = work.stage("converted", write("whole"))
+        assert not earlier
+        assert [path.name for path in folder.iterdir()] == ["result.txt"]
+
+
+def test_a_stage_that_was_killed_begins_again(tmp_path: Path) -> None:
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY) as work:
+        left = work.path / "trained.partial"
+        left.mkdir()
+        (left / "old").write_text("old")
+        folder, _ = work.stage("trained", write("new"))
+        assert [path.name for path in folder.iterdir()] == ["result.txt"]
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY):
+        pass
+    with (
+        pytest.raises(TrainingError, match=r"same plan.*another") as raised,
+        WorkFolder.claim(tmp_path / "mine", {**IDENTITY, "plan": "steps = 6"}),
+    ):
+        pass
+    assert "mine.work" in (raised.value.hint or "")
+
+
+def test_two_runs_at_a_time_are_refused(tmp_path: Path) -> None:
+    with (
+        WorkFolder.claim(tmp_path / "mine", IDENTITY),
+        pytest.raises(TrainingError, match="at work"),
+        WorkFolder.claim(tmp_path / "mine", IDENTITY),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_the_output_appears_complete_and_the_work_folder_goes(tmp_path: Path, exists: bool) -> None:
+    output = tmp_path / "mine"
+    if exists:
+        output.mkdir()
+    with WorkFolder.claim(output, IDENTITY) as work:
+        folder, _ = work.stage("output", write("whole"))
+        work.publish(folder, output)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert (output / "result.txt").read_text() == "whole"
+
+
+def test_an_output_that_was_filled_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    output = tmp_path / "mine"
+    with WorkFolder.claim(output, IDENTITY) as work:
+        folder, _ = work.stage("output", write("whole"))
+        output.mkdir()
+        (output / "other").write_text("other")
+        with pytest.raises(TrainingError, match="new or empty"):
+            work.publish(folder, output)
+        assert (folder / "result.txt").exists()
+    assert [path.name for path in output.iterdir()] == ["other"]
