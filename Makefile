@@ -85,7 +85,7 @@ samples: $(VENV)/installed ## draw the products, train the reference model (40 m
 docs: $(VENV)/installed ## build the documentation site in work/site, without a network
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-man: $(VENV)/installed ## write the man pages of both commands to work/man
+man: $(VENV)/installed ## write the man pages of all commands to work/man
 	$(BIN)/python -m tools.manpages --output work/man
 
 wheel: $(VENV)/installed ## build the wheel

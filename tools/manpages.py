@@ -1,4 +1,4 @@
-"""Generate the man pages of edge-sdk and edge-convert from their argument parsers.
+"""Generate the man pages of edge-sdk, edge-convert and edge-train from their argument parsers.
 
     python -m tools.manpages --output work/man
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import converters.cli
 import edge_sdk.cli
+import edge_train.cli
 from edge_sdk import __version__
 
 _UNLIMITED_WIDTH = 1_000_000
@@ -129,7 +130,7 @@ def render(command: Command) -> str:
 
 
 def write_pages(folder: Path) -> list[Path]:
-    """Write the man pages of both programs.
+    """Write the man pages of all programs.
 
     Args:
         folder: Folder for the files; created if it does not exist.
@@ -139,7 +140,7 @@ def write_pages(folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for parser in (edge_sdk.cli.build_parser(), converters.cli.build_parser()):
+    for parser in (edge_sdk.cli.build_parser(), converters.cli.build_parser(), edge_train.cli.build_parser()):
         for command in walk(describe(parser)):
             file = folder / f"{command.title}.1"
             file.write_text(render(command), encoding="utf-8")

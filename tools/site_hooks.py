@@ -74,8 +74,9 @@ def command_reference(program: str, parser: argparse.ArgumentParser) -> str:
 def _parsers() -> dict[str, argparse.ArgumentParser]:
     from converters.cli.program import build_parser as edge_convert
     from edge_sdk.cli.program import build_parser as edge_sdk
+    from edge_train.cli.program import build_parser as edge_train
 
-    return {"edge-sdk": edge_sdk(), "edge-convert": edge_convert()}
+    return {"edge-sdk": edge_sdk(), "edge-convert": edge_convert(), "edge-train": edge_train()}
 
 
 def _decisions() -> str:

@@ -1,4 +1,4 @@
-"""Shell completion of both programs through argcomplete."""
+"""Shell completion of all programs through argcomplete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_sdk import console
 from edge_sdk.cli import build_parser
 from tests.patience import PATIENCE_S
 
-MODULES = {"edge-sdk": "edge_sdk.cli", "edge-convert": "converters.cli"}
+MODULES = {"edge-sdk": "edge_sdk.cli", "edge-convert": "converters.cli", "edge-train": "edge_train.cli"}
 
 
 def complete(line: str, tmp_path: Path) -> Sequence[str]:
@@ -58,6 +58,8 @@ def complete(line: str, tmp_path: Path) -> Sequence[str]:
         ("edge-sdk face enrol --le", {"--least"}),
         ("edge-convert ins", {"inspect"}),
         ("edge-convert convert --calib", {"--calibration"}),
+        ("edge-train --augm", {"--augment-sheet", "--augmentation"}),
+        ("edge-train --color g", {"gray"}),
     ],
 )
 def test_commands_options_and_choices_are_completed(line: str, words: set[str], tmp_path: Path) -> None:

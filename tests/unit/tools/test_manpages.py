@@ -11,11 +11,12 @@ import pytest
 
 import converters.cli
 import edge_sdk.cli
+import edge_train.cli
 from tools.manpages import Command, Epilog, describe, render, walk, write_pages
 
 COMMANDS = [
     command
-    for build in (edge_sdk.cli.build_parser, converters.cli.build_parser)
+    for build in (edge_sdk.cli.build_parser, converters.cli.build_parser, edge_train.cli.build_parser)
     for command in walk(describe(build()))
 ]
 
@@ -27,9 +28,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_every_command_has_a_page(pages: dict[str, Path]) -> None:
     assert set(pages) == {command.title for command in COMMANDS}
-    assert {"edge-sdk", "edge-convert", "edge-sdk-gallery-limit-attempts", "edge-convert-convert"} <= set(
-        pages
-    )
+    assert {
+        "edge-sdk",
+        "edge-convert",
+        "edge-sdk-gallery-limit-attempts",
+        "edge-convert-convert",
+        "edge-train",
+    } <= set(pages)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.title)
