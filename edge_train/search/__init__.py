@@ -1,1 +1,1 @@
-"""Search for the number of channels of each layer under a budget."""
+"""Search for the number of channels of each layer under a budget of multiplications, size or time."""
