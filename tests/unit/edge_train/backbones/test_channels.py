@@ -68,11 +68,10 @@ def test_any_backbone_can_be_built_with_the_channels_of_a_search(name: str) -> N
     assert embeddings.shape == (1, 16)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", ["quantized", "mobilefacenet"])
 def test_resized_networks_are_deterministic(name: str) -> None:
-    group = structure(build_backbone(name, **SMALL)).groups[0]
     first, second = (
-        build_backbone(name, **SMALL, seed=7, channels={group.name: 24}).get_weights() for _ in range(2)
+        build_backbone(name, **SMALL, seed=7, channels={"conv1": 24}).get_weights() for _ in range(2)
     )
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
