@@ -246,8 +246,8 @@ def _npu(row: Row) -> str:
 
 def draw_products(folder: Path) -> None:
     """Draw photographs of products for the training into ``folder/SUBJECT/IMAGE``; those that exist stay."""
-    from tools.train.catalogue import product
-    from tools.train.photos import take_photo
+    from tools.products.catalogue import product
+    from tools.products.photos import take_photo
 
     with stage("draw photographs") as progress:
         for number in range(_PRODUCTS):
