@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,12 +100,12 @@ def read_checkpoint(folder: Path, trainer: Trainer, digest: str) -> float:
     if not path.exists():
         return 0.0
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             same = str(stored["digest"]) == digest
             seconds = float(stored["seconds"])
         if same:
             trainer.restore(path)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainingError(
             f"{path}: expected the checkpoint of a training, found a file that cannot be read: {error}",
             hint="remove the folder to start the training again",

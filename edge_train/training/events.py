@@ -15,7 +15,7 @@ _SCALAR = 1
 
 
 class EventLog:
-    """Event files with the scalars loss, learning_rate, alike, gradient, and the values of the curve.
+    """Event files with the scalars loss, learning_rate, gradient, the mean cosines, and the values of the curve.
 
     Args:
         folder: Folder of the files; earlier files are removed.
@@ -37,7 +37,8 @@ class EventLog:
         scalars = {
             "loss": row.loss,
             "learning_rate": row.learning_rate,
-            "alike": row.alike,
+            "cosine/mated": row.mated,
+            "cosine/non-mated": row.alike,
             "gradient": row.gradient,
             **{f"curve/{name}": value for name, value in row.curve.items()},
         }

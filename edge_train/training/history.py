@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_train.errors import TrainingError
 from edge_train.training.trainer import StepFigures
 
-_COLUMNS = ("step", "loss", "learning_rate", "alike", "gradient")
+_COLUMNS = ("step", "loss", "learning_rate", "mated", "alike", "gradient")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class HistoryRow(StepFigures):
 class HistoryFile:
     """The rows of a training as a CSV file.
 
-    The columns are step, loss, learning_rate, alike, gradient and curve. The last column contains the values of the curve, such
+    The columns are step, loss, learning_rate, mated, alike, gradient and curve. The last column contains the values of the curve, such
     as ``eer=0.1 tar=0.9``, and is empty after most steps.
 
     Args:

@@ -8,8 +8,6 @@ from contextlib import closing
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from converters.progress import Progress
 from edge_train.data.batches import Batches, prefetched
 from edge_train.errors import PlanError
@@ -56,7 +54,7 @@ def steps_within(
         PlanError: Not even 10 steps fit.
     """
     began = time.monotonic()
-    start = [np.array(variable) for variable in trainer.backbone.variables]
+    start = [variable.numpy().copy() for variable in trainer.backbone.variables]
     times: list[float] = []
     with closing(prefetched(batches, 0, _STEPS + 1)) as source:
         last = began

@@ -41,12 +41,15 @@ class StepFigures:
     Attributes:
         loss: Loss before the update.
         learning_rate: Learning rate of the backbone.
-        alike: Mean cosine of embeddings of different subjects, -1..1; of all pairs if the targets are no labels.
+        mated: Mean cosine of embeddings of the same subject, -1..1; NaN if no subject has two images in the batch.
+        alike: Mean cosine of embeddings of different subjects, -1..1; 1 is total collapse. If the targets are no labels, each
+            image counts as a subject.
         gradient: L2 norm of the gradient, 0 or more.
     """
 
     loss: float
     learning_rate: float
+    mated: float
     alike: float
     gradient: float
 
@@ -80,7 +83,9 @@ class Trainer:
         self._weights = [variable for variables, _ in groups for variable in variables]
         self._optimizer = FlatAdamW(groups, weight_decay=schedule.weight_decay)
         self._compiled = tf.function(self._update, reduce_retracing=True)
-        self.figures = StepFigures(loss=math.nan, learning_rate=0.0, alike=0.0, gradient=0.0)
+        self.figures = StepFigures(
+            loss=math.nan, learning_rate=0.0, mated=math.nan, alike=math.nan, gradient=0.0
+        )
 
     def advance(self, pixels: UInt8Array, targets: NDArray[Any]) -> float:
         """Update the weights once and return the loss; ``figures`` then holds all figures of the step.
@@ -97,9 +102,9 @@ class Trainer:
             tf.constant(rate, tf.float32),
             tf.constant([self._seed, self.step], tf.int32),
         )
-        loss, alike, gradient = figures.numpy().tolist()
+        loss, mated, alike, gradient = figures.numpy().tolist()
         self.step += 1
-        self.figures = StepFigures(loss=loss, learning_rate=rate, alike=alike, gradient=gradient)
+        self.figures = StepFigures(loss=loss, learning_rate=rate, mated=mated, alike=alike, gradient=gradient)
         return float(loss)
 
     def _update(
@@ -113,7 +118,7 @@ class Trainer:
             embeddings = self.backbone(entry, training=True)
             loss = self.objective(embeddings, targets, share=share, training=True)
         gradient = self._optimizer.apply(tape.gradient(loss, self._weights), rate)
-        return tf.stack([tf.cast(loss, tf.float32), mean_cosine(embeddings, targets), gradient])
+        return tf.stack([tf.cast(loss, tf.float32), *mean_cosines(embeddings, targets), gradient])
 
     def state(self) -> list[Any]:
         """Return every variable that a checkpoint contains."""
@@ -138,30 +143,37 @@ class Trainer:
 
     def restore(self, path: Path) -> None:
         """Load the state from a checkpoint of the same plan."""
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             for place, variable in enumerate(self.state()):
                 variable.assign(stored[f"arr_{place}"])
             self.step = int(stored["step"])
 
 
-def mean_cosine(embeddings: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Return the mean cosine of embeddings of different subjects, a float32 scalar in -1..1.
+def mean_cosines(embeddings: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the mean cosines of embeddings of the same subject and of different subjects, float32 scalars in -1..1.
 
     Args:
         embeddings: Shape (B, D), not normalized. Two zero embeddings count as equal, cosine 1.
-        targets: Labels, shape (B,), integers; with targets of another kind, all pairs of different images count.
+        targets: Labels, shape (B,), integers. With targets of another kind, each image counts as a subject.
+
+    Returns:
+        (same, different); the first is NaN if no subject has two images, the second if there is only one subject.
     """
     raw = tf.cast(embeddings, tf.float32)
     length = tf.norm(raw, axis=1, keepdims=True)
     unit = raw / tf.maximum(length, 1e-12)
     zero = tf.cast(length < 1e-12, tf.float32)
     cosines = tf.matmul(unit, unit, transpose_b=True) + tf.matmul(zero, zero, transpose_b=True)
+    itself = tf.eye(tf.shape(raw)[0])
     if targets.shape.rank == 1 and targets.dtype.is_integer:
-        others = tf.not_equal(targets[:, None], targets[None, :])
+        same = tf.cast(tf.equal(targets[:, None], targets[None, :]), tf.float32)
     else:
-        others = tf.logical_not(tf.eye(tf.shape(raw)[0], dtype=tf.bool))
-    others = tf.cast(others, tf.float32)
-    return tf.reduce_sum(cosines * others) / tf.maximum(tf.reduce_sum(others), 1.0)
+        same = itself
+    mated, others = same - itself, 1.0 - same
+    return (
+        tf.reduce_sum(cosines * mated) / tf.reduce_sum(mated),
+        tf.reduce_sum(cosines * others) / tf.reduce_sum(others),
+    )
 
 
 def embed(

@@ -47,12 +47,20 @@ def test_a_table_states_mean_and_range_of_the_seeds_and_orders_by_error() -> Non
 
 
 def test_a_failed_training_is_named_in_the_table() -> None:
-    failed = {"data_set": "omniglot", "loss": "quadruplet", "steps": 600, "seed": 0, "error": "collapsed\nhint"}
+    failed = {
+        "data_set": "omniglot",
+        "loss": "quadruplet",
+        "steps": 600,
+        "seed": 0,
+        "error": "collapsed\nhint",
+    }
     text = markdown([row("good", 600, 0, 0.1), failed])
     assert "| quadruplet | collapsed |" in text
 
 
-@pytest.mark.parametrize(("gain", "verdict"), [(0.1, "matters more than"), (0.001, "does not matter more than")])
+@pytest.mark.parametrize(
+    ("gain", "verdict"), [(0.1, "matters more than"), (0.001, "does not matter more than")]
+)
 def test_the_sentence_compares_budget_and_loss(gain: float, verdict: str) -> None:
     eers = {"a": 0.10, "b": 0.11, "c": 0.12, "d": 0.13}
     rows = [row(loss, 600, 0, eer) for loss, eer in eers.items()]
@@ -70,7 +78,9 @@ def test_the_picture_has_a_panel_per_data_set(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_cell_trains_measures_and_converts(tmp_path: Path) -> None:
     data = products(tmp_path)
-    cell = measure_cell(Cell("products", "arcface", 40, 0), data, learning_rate=1e-2, work=tmp_path, int8=True)
+    cell = measure_cell(
+        Cell("products", "arcface", 40, 0), data, learning_rate=1e-2, work=tmp_path, int8=True
+    )
     assert cell["float"]["eer"] < 0.35
     assert cell["int8"]["cosine"] > 0.9
     json.dumps(cell)
