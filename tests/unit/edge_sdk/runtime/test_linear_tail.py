@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.graph.network import Network
 from edge_sdk.errors import ModelContractError
 from edge_sdk.model.network_graph import NetworkGraph
 from edge_sdk.runtime.backends.litert import LiteRtBackend
+from edge_sdk.runtime.linear_operators import data_input, linear_step
 from edge_sdk.runtime.linear_tail import LinearTail
-from tests.networks import SAME, VALID, NetworkBuilder
+from edge_sdk.runtime.quantization import make_encoder
+from tests.networks import CONTRACT, SAME, VALID, NetworkBuilder, crops
+from tests.unit.converters.report.test_layers import int8
 
 Build = Callable[[NetworkBuilder, int], int]
 RANDOM = np.random.default_rng(5)
@@ -140,6 +144,39 @@ def test_the_parts_add_up_to_the_output(name: str) -> None:
     np.testing.assert_allclose(
         parts.sum(axis=(0, 1)) + constant, output, rtol=0, atol=2e-5 * np.abs(output).max()
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mean",
+        "depthwise, strided",
+        "average pool, padded",
+        "normalization",
+        "quotient",
+        "transposition",
+        "padding",
+    ],
+)
+def test_integer_operators_agree_with_the_interpreter_within_half_a_step(name: str) -> None:
+    pixels = crops(12)
+    data = int8(Network(network(TAILS[name])), pixels).data
+    graph = NetworkGraph.read(data)
+
+    def value(tensor: int, crop: np.ndarray) -> np.ndarray:
+        backend = LiteRtBackend(graph.with_output(data, tensor))
+        make_encoder(CONTRACT, backend.input)(crop, backend.input_view())
+        backend.invoke()
+        return graph.tensors[tensor].real(backend.output_view().copy())
+
+    tail = LinearTail.find(graph)
+    assert tail.integer
+    for operator in graph.operators[-len(tail.operators) :]:
+        (output,) = operator.outputs
+        step = linear_step(graph, operator)
+        for crop in pixels[:3]:
+            answer = step(value(data_input(graph, operator), crop)[None])[0]
+            assert np.abs(answer - value(output, crop)).max() <= 0.52 * graph.tensors[output].scales[0]
 
 
 def test_a_part_depends_on_its_position_only() -> None:
