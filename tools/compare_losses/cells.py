@@ -134,9 +134,8 @@ def measure_cell(
 
 
 def _train(cell: Cell, data: DataSet, subjects: Subjects, learning_rate: float) -> keras.Model:
-    from edge_train.data.augment import make_augment
-
     from edge_train.backbones import build_backbone
+    from edge_train.data.augment import make_augment
     from edge_train.data.batches import SubjectBatches, prefetched
     from edge_train.losses import build_loss
     from edge_train.training.schedule import Schedule

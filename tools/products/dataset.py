@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -120,9 +119,3 @@ def training_photos(settings: Settings, work: Path, *, workers: int = os.cpu_cou
     photos.flush()
     done.flush()
     return photos
-
-
-def batches(classes: int, photos: int, *, batch: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Yield batches of shuffled picture indices, shape (batch,), int64; the order depends only on seed and epoch."""
-    order = np.random.default_rng([seed, 2, epoch]).permutation(classes * photos)
-    yield from islice((order[i : i + batch] for i in range(0, order.size, batch)), order.size // batch)

@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from tools.products.photos import MEAN, SCALE
-
-if TYPE_CHECKING:
-    import keras
-
 FMRS = (1e-2, 1e-3, 1e-4)
-
-
-def embed(model: keras.Model, pictures: np.ndarray, *, batch: int = 128) -> np.ndarray:
-    """Return unit embeddings, (N, D) float32, of (N, H, W, 3) uint8 RGB pictures."""
-    import tensorflow as tf
-
-    parts = []
-    for start in range(0, len(pictures), batch):
-        entry = (pictures[start : start + batch].astype(np.float32) - MEAN) / SCALE
-        parts.append(np.asarray(model(tf.constant(entry), training=False)))
-    raw = np.concatenate(parts)
-    return raw / np.linalg.norm(raw, axis=1, keepdims=True)
 
 
 def verification(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:

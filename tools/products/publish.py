@@ -15,11 +15,11 @@ from tools.products import dataset, open_set, samples
 from tools.products.catalogue import Product
 from tools.products.photos import CAREFUL, EVERYDAY, MEAN, ROUGH, SCALE, SIZE_PX, Care
 from tools.products.settings import Settings
+from tools.products.training import NAME, input_contract
 
 if TYPE_CHECKING:
     import keras
 
-NAME = "products"
 _LARGE_PRODUCTS, _LARGE_PHOTOS = 240, 7
 _FPIR = 0.01
 _SAMPLE_FAMILIES = 60  # families of the committed pictures; the larger sets use other families
@@ -56,8 +56,11 @@ def measure(model: keras.Model, settings: Settings, output: Path, *, workers: in
         siblings), `held_out` (a larger set of the same kind) and `rough` (as rough as the training photos), and the
         1:N figures `identification`.
     """
+    from edge_train.training.trainer import embed
+
+    normalization = input_contract()
     pictures, labels = samples.read_folder(output / "evaluation")
-    committed = open_set.verification(open_set.embed(model, pictures), labels)
+    committed = open_set.verification(embed(model, pictures, normalization), labels)
     brands = samples.brands(output / "evaluation")[labels]
     above = np.triu_indices(len(labels), 1)
     same_brand = int((brands[above[0]] == brands[above[1]]).sum()) - committed["mated"]
@@ -67,7 +70,7 @@ def measure(model: keras.Model, settings: Settings, output: Path, *, workers: in
     flat, references = {}, np.empty(0)
     for name, care in (("held_out", EVERYDAY), ("rough", ROUGH)):
         photos = _photograph(subjects, [care] * _LARGE_PHOTOS + [CAREFUL], workers=workers, title=name)
-        embeddings = open_set.embed(model, photos.reshape(-1, SIZE_PX, SIZE_PX, 3))
+        embeddings = embed(model, photos.reshape(-1, SIZE_PX, SIZE_PX, 3), normalization)
         embeddings = embeddings.reshape(len(subjects), _LARGE_PHOTOS + 1, -1)
         flat[name] = embeddings[:, :-1].reshape(owners.size, -1)
         references = embeddings[:, -1]
@@ -106,11 +109,11 @@ def card(settings: Settings, figures: dict[str, Any], *, parameters: int, size_b
 Turns a photograph of a product's package into {settings.embedding} numbers; two photographs of one product
 point the same way. A new product is enrolled with one photograph, without training.
 
-- **Network**: MobileFaceNet (arXiv:1804.07573) at half width, {parameters:,} parameters, {size_bytes / 1e6:.2f} MB, float32.
+- **Network**: the backbone `{settings.backbone}` of `edge_train`, {parameters:,} parameters, {size_bytes / 1e6:.2f} MB, float32.
 - **Input**: {SIZE_PX} x {SIZE_PX} RGB, `(pixel - 127.5) / 128`, NHWC; see `products.contract.json`.
 - **Output**: ({settings.embedding},) float32, not normalized: the host divides by the L2 norm, the score is the cosine.
 - **Training**: ArcFace (arXiv:1801.07698), margin {settings.margin}, scale {settings.scale:g}, {settings.epochs} epochs over
-  {settings.families * settings.variants:,} products x {settings.photos} photographs, seed {settings.seed}.
+  {settings.families * settings.variants:,} products x {settings.photos} photographs, seed {settings.seed}, with mild changes of view and light.
 - **Data**: no photograph of anything real. `tools/products` draws labels ({settings.families} brands, {settings.variants} flavours each),
   folds them into packages and photographs them: perspective, light, shadow, blur, noise, JPEG, fingers,
   neighbours.

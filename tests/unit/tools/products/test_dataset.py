@@ -41,15 +41,6 @@ def test_photos_are_kept_and_drawing_continues_after_an_interruption(tmp_path):
     assert not again[2].any()  # product 2 is marked as drawn, so it was not drawn again
 
 
-def test_the_order_of_an_epoch_is_reproducible_and_differs_between_epochs():
-    orders = [
-        np.concatenate(list(dataset.batches(4, 3, batch=4, seed=1, epoch=epoch))) for epoch in (0, 0, 1)
-    ]
-    assert np.array_equal(orders[0], orders[1])
-    assert not np.array_equal(orders[0], orders[2])
-    assert sorted(orders[0]) == list(range(12))
-
-
 def test_a_work_folder_of_another_run_is_refused(tmp_path):
     TINY.claim(tmp_path)
     TINY.claim(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from tools.products import dataset, open_set, samples
 from tools.products.photos import CAREFUL, take_photo
 from tools.products.settings import Settings
+from tools.products.training import input_contract
 
 SAMPLES = Path(__file__).parents[4] / "samples" / "products"
 MODEL = SAMPLES / "model"
@@ -61,9 +62,12 @@ def test_the_model_file_carries_no_optimizer_and_stays_small(evaluation):
 
 def test_the_committed_model_reaches_its_card_s_figures(evaluation):
     keras = pytest.importorskip("keras")
+    from edge_train.training.trainer import embed
+
     model = keras.saving.load_model(MODEL / "products.keras", compile=False)
     pictures, labels = samples.read_folder(SAMPLES / "evaluation")
-    figures = open_set.verification(open_set.embed(model, pictures), labels)
+    embeddings = embed(model, pictures, input_contract())
+    figures = open_set.verification(embeddings, labels)
     assert figures["non_mated"] >= 100_000
     assert 0.90 <= figures["tar@0.001"] <= 0.995
     assert figures["tar@0.001"] == pytest.approx(evaluation["samples"]["tar@0.001"], abs=0.005)
