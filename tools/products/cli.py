@@ -14,7 +14,7 @@ from tools.products.settings import Settings
 _EXAMPLE = """example:
   python -m tools.products --output samples/products
       draw, photograph, train and measure all of samples/products, in less than 40 minutes on two cores;
-      after an interruption the same command continues from the last epoch
+      after an interruption the same command continues from the last checkpoint
   python -m tools.products --evaluate --output samples/products
       measure the existing network
 """
@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         figures = act(settings, options.output, options.work, options.workers)
     except KeyboardInterrupt:
-        console.say("tools.products", "stopped; the same command continues from the last epoch")
+        console.say("tools.products", "stopped; the same command continues from the last checkpoint")
         return console.INTERRUPTED
     print(json.dumps(figures, indent=2))
     return 0
