@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from converters.data.samples import Sample, SampleSet
 from converters.number_format import count
 from converters.progress import Progress
@@ -38,6 +41,8 @@ class FolderReport:
         usable: Subjects and images that are left; None if training is refused.
         parts: Part of each subject if the folder is split by the user (``train``, ``calibration``, ``evaluation``).
         together: Groups of subjects that stay on one side of the split.
+        median_size: Median height and width of the usable images in pixels; (0, 0) if training is refused.
+        gray: True if no usable image has colour.
     """
 
     path: str
@@ -47,6 +52,8 @@ class FolderReport:
     usable: Subjects | None
     parts: Mapping[str, str] | None
     together: tuple[tuple[str, ...], ...]
+    median_size: tuple[int, int] = (0, 0)
+    gray: bool = False
 
     @property
     def refused(self) -> bool:
@@ -81,6 +88,8 @@ class FolderReport:
             "refused": self.refused,
             "usable_images": 0 if usable is None else len(usable.flat),
             "usable_subjects": 0 if usable is None else len(usable.names),
+            "median_size": list(self.median_size),
+            "gray": self.gray,
             "problems": [problem.to_json() for problem in self.problems],
             "together": [list(group) for group in self.together],
         }
@@ -95,7 +104,9 @@ class FolderReport:
             lines.append("training is refused")
         else:
             used = f"{count(len(self.usable.flat), 'image')} of {count(len(self.usable.names), 'subject')}"
-            lines.append(f"used: {used}" + ("" if self.problems else "; no problem"))
+            height, width = self.median_size
+            kind = f"{'grey' if self.gray else 'colour'}, usually {width}x{height} px (width x height)"
+            lines.append(f"used: {used}, {kind}")
         return "\n".join(lines)
 
 
@@ -124,11 +135,10 @@ def check_folder(
     layout = read_layout(listing)
     problems = list(layout.problems)
     names = sorted(layout.images)
-    review = review_pictures(
-        scan_pictures(
-            names, lambda name: listing.read(layout.images[name]), threads=threads, progress=progress
-        )
+    facts = scan_pictures(
+        names, lambda name: listing.read(layout.images[name]), threads=threads, progress=progress
     )
+    review = review_pictures(facts)
     problems += review.problems
     kept = [name for place, name in enumerate(names) if place not in review.left_out]
     of_subject = Counter(name.split("/")[0] for name in kept)
@@ -149,6 +159,10 @@ def check_folder(
     samples = tuple(Sample(name, name.split("/")[0]) for name in kept if name.split("/")[0] in left)
     usable = None if refused else Subjects.of(_sample_set(listing, layout, samples))
     similar = {(group[0], other) for group in layout.similar for other in group[1:]}
+    together = linked_groups(review.linked | similar)
+    if layout.parts is not None:
+        problems += _look_alikes_across_parts(layout.parts, together)
+    chosen = [place for place, name in enumerate(names) if place not in review.left_out]
     return FolderReport(
         path=str(path),
         images=len(names),
@@ -156,8 +170,37 @@ def check_folder(
         problems=tuple(sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))),
         usable=usable,
         parts=layout.parts,
-        together=linked_groups(review.linked | similar),
+        together=together,
+        median_size=_median_size(facts.sizes[chosen]) if usable is not None else (0, 0),
+        gray=usable is not None and bool(facts.gray[chosen].all()),
     )
+
+
+def _median_size(sizes: NDArray[np.int32]) -> tuple[int, int]:
+    height, width = np.median(sizes, axis=0).round().astype(int).tolist()
+    return height, width
+
+
+def _look_alikes_across_parts(
+    parts: Mapping[str, str], together: tuple[tuple[str, ...], ...]
+) -> list[Problem]:
+    """Warn about look-alikes that the user's split has in different parts."""
+    apart = []
+    for group in together:
+        placed = [(name, parts[name]) for name in group if name in parts]
+        if len({part for _, part in placed}) > 1:
+            apart.append(" = ".join(f"{part}/{name}" for name, part in placed))
+    if not apart:
+        return []
+    return [
+        Problem(
+            kind="alike_across_parts",
+            severity=WARN,
+            text=f"{count(len(apart), 'group')} of look-alikes in different parts: if they are one subject, error rates are too low",
+            cure="move the folders of each group into one part",
+            files=tuple(apart),
+        )
+    ]
 
 
 def _sample_set(listing: Listing, layout: Layout, samples: tuple[Sample, ...]) -> SampleSet:

@@ -19,6 +19,8 @@ from edge_train.data.augment.strokes import change_strokes
 
 # Side of the images for which the widths of blur are stated.
 _SIDE_PX = 96
+_PLACE = ("rotation", "scale", "aspect", "shear", "shift", "perspective")
+_LIGHT = ("exposure", "temperature", "saturation", "contrast", "gradient")
 _Change = Callable[[Any, Draws, Ranges], Any]
 
 
@@ -37,13 +39,13 @@ def augment_batch(pixels: Any, seed: Any, ranges: Ranges) -> Any:
     height, width, channels = (int(side) for side in pixels.shape[1:])
     factor = min(height, width) / _SIDE_PX
     ranges = replace(ranges, defocus=ranges.defocus * factor, motion=ranges.motion * factor)
-    if ranges.flip or ranges.rotation or ranges.scale or ranges.shift or ranges.perspective:
+    if ranges.flip or any(getattr(ranges, name) for name in _PLACE):
         pixels = warp(pixels, draws, ranges)
     if ranges.strokes:
         pixels = change_strokes(pixels, draws, ranges)
     if ranges.occluded:
         pixels = _in_subset(occlude, pixels, draws, ranges, ranges.occluded)
-    if ranges.exposure or ranges.contrast or ranges.gradient:
+    if any(getattr(ranges, name) for name in _LIGHT):
         pixels = light(pixels, draws, ranges)
     if ranges.blurred and ranges.defocus + ranges.motion > 0:
         pixels = _in_subset(blur, pixels, draws, ranges, ranges.blurred)

@@ -41,6 +41,8 @@ def test_a_sound_folder_has_only_the_remark_on_evidence(tmp_path: Path) -> None:
     assert report.usable is not None
     assert len(report.usable.flat) == 75
     assert report.usable.samples.image(report.usable.flat[0]).shape == (32, 32, 3)
+    assert (report.median_size, report.gray) == ((32, 32), False)
+    assert "32x32 px" in report.to_text()
     split = report.split(seed=1)
     assert len({*split.train.names, *split.calibration.names, *split.evaluation.names}) == 25
     assert json.loads(json.dumps(report.to_json()))["usable_subjects"] == 25
@@ -222,6 +224,9 @@ def test_a_split_of_the_user_is_kept(tmp_path: Path) -> None:
     refusal = problem(check_folder(write(tmp_path / "both", both)), "subject_in_two_parts")
     assert refusal.severity == REFUSE
     assert refusal.files == ("s000 (evaluation, train)",)
+    alike = {**placed, "evaluation/s020/9.jpg": encoded(pixels(2, 0, 64), "JPEG", quality=75)}
+    leak = problem(check_folder(write(tmp_path / "alike", alike)), "alike_across_parts")
+    assert leak.files == ("train/s002 = evaluation/s020",)
     few = {name: content for name, content in placed.items() if "calibration" not in name or "s010" in name}
     assert "2 in calibration/" in problem(check_folder(write(tmp_path / "few", few)), "few_subjects").text
 
