@@ -41,21 +41,20 @@ def augment_batch(pixels: Any, seed: Any, ranges: Ranges) -> Any:
     ranges = replace(ranges, defocus=ranges.defocus * factor, motion=ranges.motion * factor)
     if ranges.flip or any(getattr(ranges, name) for name in _PLACE):
         pixels = warp(pixels, draws, ranges)
-    if ranges.strokes:
-        pixels = change_strokes(pixels, draws, ranges)
+    if ranges.strokes and ranges.stroke_change:
+        pixels = _in_subset(change_strokes, pixels, draws, ranges, ranges.strokes)
     if ranges.occluded:
         pixels = _in_subset(occlude, pixels, draws, ranges, ranges.occluded)
     if any(getattr(ranges, name) for name in _LIGHT):
         pixels = light(pixels, draws, ranges)
     if ranges.blurred and ranges.defocus + ranges.motion > 0:
         pixels = _in_subset(blur, pixels, draws, ranges, ranges.blurred)
-    if ranges.read_noise or ranges.shot_noise:
-        pixels = sensor_noise(pixels, draws, ranges)
-    if ranges.gamma:
-        pixels = gamma(pixels, draws, ranges)
+    if ranges.noisy and ranges.read_noise + ranges.shot_noise > 0:
+        pixels = _in_subset(sensor_noise, pixels, draws, ranges, ranges.noisy)
+    pixels = gamma(pixels, draws, ranges) if ranges.gamma else tf.clip_by_value(pixels, 0.0, 255.0)
     if ranges.jpeg:
         pixels = _in_subset(compress, pixels, draws, ranges, ranges.jpeg)
-    return tf.ensure_shape(tf.clip_by_value(pixels, 0.0, 255.0), [None, height, width, channels])
+    return tf.ensure_shape(pixels, [None, height, width, channels])
 
 
 def _in_subset(change: _Change, pixels: Any, draws: Draws, ranges: Ranges, share: float) -> Any:

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, fields, replace
 
 # Fields that a strength does not multiply.
-_FIXED = ("flip", "fill", "jpeg_quality", "jpeg", "blurred", "strokes", "occluded")
+_FIXED = ("flip", "fill", "jpeg_quality", "jpeg", "blurred", "strokes", "occluded", "noisy")
 # Lowest and highest values for which a change is defined.
 _LIMITS = {
     "gamma": (0.0, 0.9),
+    "stroke_change": (0.0, 1.0),
     "gradient": (0.0, 0.45),
     "perspective": (0.0, 0.4),
     "erased_area": (0.02, 0.6),
@@ -31,6 +32,7 @@ class Ranges:
         perspective: Largest change of size at an edge as a share, both ways.
         fill: ``nearest`` repeats the border, ``reflect`` mirrors the image.
         strokes: Share of the images with thicker or thinner dark strokes.
+        stroke_change: Largest share of a pixel by which strokes change on each side, 0..1.
         exposure: Largest natural logarithm of the exposure, both ways.
         temperature: Largest natural logarithm of the gain of red; that of blue is the opposite.
         saturation: Largest natural logarithm of the factor of colour differences, both ways.
@@ -43,6 +45,7 @@ class Ranges:
         blurred: Share of the images that are blurred.
         defocus: Largest standard deviation of defocus in pixels, for a side of 96 px.
         motion: Largest standard deviation of motion blur in pixels, for a side of 96 px.
+        noisy: Share of the images with sensor noise.
         read_noise: Largest standard deviation of the noise that does not depend on light, grey levels.
         shot_noise: Largest standard deviation of the noise at a pixel value of 1; it grows with the root of the value.
         jpeg: Share of the images that are compressed.
@@ -58,6 +61,7 @@ class Ranges:
     perspective: float = 0.0
     fill: str = "nearest"
     strokes: float = 0.0
+    stroke_change: float = 0.0
     exposure: float = 0.0
     temperature: float = 0.0
     saturation: float = 0.0
@@ -70,6 +74,7 @@ class Ranges:
     blurred: float = 0.0
     defocus: float = 0.0
     motion: float = 0.0
+    noisy: float = 0.0
     read_noise: float = 0.0
     shot_noise: float = 0.0
     jpeg: float = 0.0
@@ -105,12 +110,13 @@ SETS = {
         occluded=0.3,
         erased_area=0.15,
         bar_width=0.2,
-        blurred=0.5,
+        blurred=0.4,
         defocus=0.9,
         motion=1.3,
+        noisy=0.5,
         read_noise=5.0,
         shot_noise=0.4,
-        jpeg=0.5,
+        jpeg=0.4,
         jpeg_quality=35,
     ),
     "faces": Ranges(
@@ -132,6 +138,7 @@ SETS = {
         blurred=0.4,
         defocus=1.2,
         motion=1.4,
+        noisy=0.5,
         read_noise=5.0,
         shot_noise=0.4,
         jpeg=0.4,
@@ -144,8 +151,10 @@ SETS = {
         shear=0.2,
         shift=0.08,
         strokes=0.4,
+        stroke_change=1.0,
         exposure=0.05,
         contrast=0.1,
+        noisy=0.5,
         read_noise=3.0,
     ),
 }

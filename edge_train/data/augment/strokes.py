@@ -16,9 +16,9 @@ def change_strokes(pixels: Any, draws: Draws, ranges: Ranges) -> Any:
     Args:
         pixels: Shape (B, H, W, C), float32.
         draws: Random numbers.
-        ranges: ``strokes`` is the share of the images.
+        ranges: ``stroke_change`` is the largest share of the minimum or maximum.
     """
-    amount = draws.symmetric(1.0, 1, 1, 1) * draws.chance(ranges.strokes, 1, 1, 1)
+    amount = draws.symmetric(ranges.stroke_change, 1, 1, 1)
     lightest = tf.nn.max_pool2d(pixels, 3, 1, "SAME")
     darkest = -tf.nn.max_pool2d(-pixels, 3, 1, "SAME")
     # Thinning by a whole pixel on each side would remove thin strokes.

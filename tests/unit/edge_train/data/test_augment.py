@@ -127,7 +127,7 @@ def test_exposure_and_temperature_change_channels_by_factors() -> None:
 
 def test_noise_has_the_stated_deviation() -> None:
     pixels = np.full((64, 32, 32, 1), 100, np.float32)
-    noisy = changed(pixels, Ranges(read_noise=6.0))
+    noisy = changed(pixels, Ranges(noisy=1.0, read_noise=6.0))
     deviations = noisy.std(axis=(1, 2, 3))
     assert deviations.max() < 6.3
     assert 2.4 < deviations.mean() < 3.6
@@ -171,7 +171,7 @@ def test_compression_is_that_of_the_codec() -> None:
 def test_strokes_become_thicker_and_thinner() -> None:
     pixels = np.full((24, 28, 28, 1), 255, np.float32)
     pixels[:, 12:14, 4:24] = 0
-    ink = (255 - changed(pixels, Ranges(strokes=1.0))).sum(axis=(1, 2, 3)) / 255
+    ink = (255 - changed(pixels, Ranges(strokes=1.0, stroke_change=1.0))).sum(axis=(1, 2, 3)) / 255
     before = (255 - pixels).sum(axis=(1, 2, 3)) / 255
     assert (ink > before + 4).any()
     assert (ink < before - 2).any()
