@@ -70,8 +70,8 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
         say(program, f"error: {error.filename or 'cannot read or write'}: {error.strerror or error}")
         _discard_stdout()
         return FAILED
-    except KeyboardInterrupt:
-        say(program, "interrupted")
+    except KeyboardInterrupt as stop:
+        say(program, str(stop) or "interrupted")
         return INTERRUPTED
     # Python would exit with 1, which means "no match".
     except Exception as error:  # noqa: BLE001
