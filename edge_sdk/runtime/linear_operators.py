@@ -38,6 +38,8 @@ class NotLinearError(Exception):
 
 def data_input(graph: NetworkGraph, operator: GraphOperator) -> int:
     """Return the one computed input of an operator; raises NotLinearError if it has another number of them."""
+    if operator.name in ("RESHAPE", "EXPAND_DIMS"):
+        return operator.inputs[0]  # the shape may be computed; the output's own shape is known
     computed = [i for i in operator.inputs if i >= 0 and graph.constant(i) is None]
     if len(computed) != 1:
         raise NotLinearError(f"{operator.name} joins {len(computed)} computed tensors")
