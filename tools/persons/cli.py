@@ -12,7 +12,7 @@ from tools.persons.dataset import Settings, write_pictures
 
 _EXAMPLE = """example:
   python -m tools.persons --output work/persons
-      draw the folders training, calibration, evaluation and new_cameras, and measure the baseline of colour histograms;
+      draw pictures/ (train, calibration, evaluation) and new_cameras/, and measure the baseline of colour histograms;
       a folder that exists is kept
 
 docs/how-to/re-identify-people.md continues with training, conversion and evaluation
@@ -58,6 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     write_pictures(settings, options.output)
     draw_sheet(settings, options.output / "sheet.png")
-    figures = {name: measure_histograms(options.output / name) for name in ("evaluation", "new_cameras")}
+    measured = {"evaluation": "pictures/evaluation", "new_cameras": "new_cameras"}
+    figures = {name: measure_histograms(options.output / folder) for name, folder in measured.items()}
     print(json.dumps(figures, indent=2))
     return 0

@@ -40,8 +40,8 @@ class PersonSet:
     """Persons and the cameras that see them.
 
     Attributes:
-        folder: Name of the folder.
-        persons: The persons; no person is in two sets, but ``evaluation`` and ``new_cameras`` show the same persons.
+        folder: Path of the folder below the output.
+        persons: The persons; no person is in two sets, but ``pictures/evaluation`` and ``new_cameras`` show the same persons.
         cameras: Each camera takes pictures of each person.
     """
 
@@ -51,16 +51,16 @@ class PersonSet:
 
 
 def person_sets(settings: Settings) -> tuple[PersonSet, ...]:
-    """Return the sets: ``training``, ``calibration``, ``evaluation`` and ``new_cameras``."""
+    """Return the sets: three parts of ``pictures``, as ``edge-train`` expects them, and ``new_cameras``."""
 
     def persons(first: int, count: int) -> tuple[Person, ...]:
         return tuple(person(settings.seed, first + place) for place in range(count))
 
     measured = persons(_EVALUATION, settings.evaluation)
     return (
-        PersonSet("training", persons(0, settings.training), TRAINED),
-        PersonSet("calibration", persons(_CALIBRATION, settings.calibration), TRAINED),
-        PersonSet("evaluation", measured, TRAINED),
+        PersonSet("pictures/train", persons(0, settings.training), TRAINED),
+        PersonSet("pictures/calibration", persons(_CALIBRATION, settings.calibration), TRAINED),
+        PersonSet("pictures/evaluation", measured, TRAINED),
         PersonSet("new_cameras", measured, NEW),
     )
 
@@ -85,13 +85,15 @@ def write_pictures(settings: Settings, output: Path) -> None:
 
     output.mkdir(parents=True, exist_ok=True)
     for group in person_sets(settings):
-        if (output / group.folder).exists():
+        target = output / group.folder
+        if target.exists():
             continue
-        partial = output / f".{group.folder}.partial"
+        partial = output / f".{target.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        for subject in tqdm(group.persons, desc=f"draw {group.folder}", disable=not sys.stderr.isatty()):
+        for subject in tqdm(group.persons, desc=f"draw {target.name}", disable=not sys.stderr.isatty()):
             folder = partial / subject.name
             folder.mkdir(parents=True)
             for name, picture in pictures_of(settings, subject, group.cameras):
                 (folder / name).write_bytes(picture)
-        partial.rename(output / group.folder)
+        target.parent.mkdir(exist_ok=True)
+        partial.rename(target)

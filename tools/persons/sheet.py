@@ -16,7 +16,7 @@ _PERSONS, _PICTURES = 8, 2  # four pairs of look-alikes
 
 def draw_sheet(settings: Settings, path: Path) -> None:
     """Draw the first eight persons of the evaluation at all cameras and write a PNG file."""
-    measured = next(group for group in person_sets(settings) if group.folder == "evaluation")
+    measured = next(group for group in person_sets(settings) if group.folder == "new_cameras")
     shown = replace(settings, pictures=_PICTURES)
     rows = [
         np.concatenate([develop(picture) for _, picture in pictures_of(shown, subject, CAMERAS)], axis=1)

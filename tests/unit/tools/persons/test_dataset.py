@@ -37,12 +37,11 @@ def test_no_person_is_in_two_sets_and_new_cameras_are_not_trained():
 
 
 def test_folders_are_complete_and_are_not_drawn_twice(drawn, capsys):
-    assert sorted(path.name for path in drawn.iterdir()) == [
+    assert sorted(path.name for path in drawn.iterdir()) == ["new_cameras", "pictures", "sheet.png"]
+    assert sorted(path.name for path in (drawn / "pictures").iterdir()) == [
         "calibration",
         "evaluation",
-        "new_cameras",
-        "sheet.png",
-        "training",
+        "train",
     ]
     before = {path: path.stat().st_mtime_ns for path in drawn.rglob("*.jpg")}
     assert len(before) == 4 * 4 + 2 * 4 + 26 * 4 + 26 * 2
@@ -57,7 +56,7 @@ def test_folders_are_complete_and_are_not_drawn_twice(drawn, capsys):
 
 
 def test_mated_comparisons_are_from_different_cameras(drawn):
-    samples = open_samples(drawn / "evaluation")
+    samples = open_samples(drawn / "pictures/evaluation")
     names = tuple(sample.name for sample in samples.samples)
     cameras = Cameras.of_names(names)
     assert set(cameras.camera_of.values()) == {camera.name for camera in TRAINED}
