@@ -75,11 +75,13 @@ def test_settings_replace_defaults() -> None:
     assert _build("proxy_anchor", head_rate=7.0).head_rate == 7.0
 
 
-def test_scales_rise_with_the_classes_and_margins_with_the_steps() -> None:
-    scales = [scale(classes) for classes in (2, 10, 161, 1_000, 85_742, 10**9)]
+def test_scales_rise_with_classes_and_steps_and_margins_with_the_steps() -> None:
+    scales = [scale(classes, 900) for classes in (2, 10, 161, 1_000, 85_742, 10**30)]
     assert scales == sorted(scales)
-    assert scales[0] >= 8
+    assert scales[0] >= 4
     assert scales[-1] <= 64
+    assert scale(161, 300) == pytest.approx(scale(161, 900) / 2)
+    assert scale(161, 300) < scale(161, 600) < scale(161, 900) == scale(161, 10**6)
     margins = [margin(steps, 0.3) for steps in (1, 300, 600, 900, 10**6)]
     assert margins == sorted(margins)
     assert margins[-1] == pytest.approx(0.3)
