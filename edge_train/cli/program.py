@@ -61,6 +61,9 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         arguments = parser.parse_args(argv)
         with logged_stages(PROGRAM):
             return _act(parser, arguments)
+    except KeyboardInterrupt as stopped:
+        console.say(PROGRAM, str(stopped) or "stopped; the same command continues with the finished stages")
+        return console.INTERRUPTED
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in ("converters", "edge_sdk", "edge_train"):
             raise

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _run(request: TrainingRequest) -> RunResult:
     if finished is not None:
         shutil.rmtree(WorkFolder.place(request.output), ignore_errors=True)
         return finished
-    with WorkFolder.claim(request.output, identity) as work:
+    with WorkFolder.claim(request.output, _training_identity(identity)) as work:
         began = time.monotonic()
         name, split = request.model_name, pictures.split
         contract = input_contract(plan)
@@ -83,7 +84,7 @@ def _run(request: TrainingRequest) -> RunResult:
         )
         trained = TrainedNetwork.read(folder, name)
         converted, _ = work.stage(
-            "converted",
+            f"converted-{_short(identity, 'targets')}",
             lambda folder: convert_network(
                 trained.network,
                 contract,
@@ -118,7 +119,7 @@ def _run(request: TrainingRequest) -> RunResult:
             write_whole(folder / f"{name}.training.json", json.dumps(values, indent=1).encode())
             result.append(RunResult(request.output, values))
 
-        folder, _ = work.stage("output", finish)
+        folder, _ = work.stage(f"output-{_short(identity, *identity)}", finish)
         work.publish(folder, request.output)
     return result[0] if result else _read(request)
 
@@ -126,11 +127,23 @@ def _run(request: TrainingRequest) -> RunResult:
 def _identity(request: TrainingRequest, plan: Plan, pictures: CheckedPictures) -> dict[str, Any]:
     return {
         "name": request.model_name,
-        "plan": plan.to_toml(),
+        "plan": replace(plan, targets=Plan.targets).to_toml(),
+        "targets": list(plan.targets),
         "pictures": pictures.digest,
         "show_pictures": request.show_pictures,
         "version": __version__,
     }
+
+
+def _training_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what determines the trained network: other targets or a page without pictures do not begin a new run."""
+    return {key: value for key, value in identity.items() if key not in ("targets", "show_pictures")}
+
+
+def _short(identity: Mapping[str, Any], *keys: str) -> str:
+    """Return a short digest of some values, for the name of a stage that depends on them."""
+    values = json.dumps([identity[key] for key in keys])
+    return hashlib.sha256(values.encode()).hexdigest()[:8]
 
 
 def _finished(request: TrainingRequest, identity: Mapping[str, Any]) -> RunResult | None:
