@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from converters.data.samples import SampleSet
 from converters.number_format import count
 from edge_sdk.types import UInt8Array
@@ -18,6 +20,8 @@ from edge_train.run.pictures import CheckedPictures
 from edge_train.run.request import TrainingRequest
 from edge_train.run.training import TrainedNetwork
 from edge_train.run.work_folder import write_whole
+
+_SHOWN_PX = 256
 
 
 def write_page(
@@ -86,5 +90,18 @@ def _facts(
 
 
 def _pixels(samples: SampleSet, names: tuple[str, ...]) -> dict[str, UInt8Array]:
+    """Read pictures, reduced so that photographs do not fill the memory."""
     chosen = set(names)
-    return {sample.name: samples.image(sample) for sample in samples.samples if sample.name in chosen}
+    return {
+        sample.name: _reduced(samples.image(sample)) for sample in samples.samples if sample.name in chosen
+    }
+
+
+def _reduced(pixels: UInt8Array) -> UInt8Array:
+    from PIL import Image
+
+    if max(pixels.shape[:2]) <= _SHOWN_PX:
+        return pixels
+    image = Image.fromarray(pixels)
+    image.thumbnail((_SHOWN_PX, _SHOWN_PX))
+    return np.asarray(image)
