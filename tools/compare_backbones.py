@@ -3,7 +3,8 @@
 python -m tools.compare_backbones --output work/backbones
 
 Without ``--images`` the networks are trained on photographs of drawn products, and measured on the products of samples/products,
-whose brands are not among them. ``--networks`` takes NAME:WIDTH.
+whose brands are not among them. ``--networks`` takes NAME:WIDTH. ``--steps 0`` measures untrained networks: size, time, and a
+linear model of the time of a layer, which ``python -m tools.compare_widths --budget time=MS --rates`` reads.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from edge_sdk.model.card import InputContract
 from edge_train.backbones import BACKBONES
 from edge_train.data.subjects import Subjects
 from edge_train.errors import PlanError
+from edge_train.search.budget import work_of
+from edge_train.search.fit import fit_rates
 from tools.short_training import ShortTraining, error_rates, split_by_prefix
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ RECIPES = {"cpu_int8": "int8, float where it is faster", "full_int8": "full int8
 _NPU_RECIPE, _ACCELERATOR = "ethos_u_int8", "ethos-u55-128"
 _PRODUCTS, _PHOTOS, _CALIBRATION, _WITNESSES = 240, 8, 200, 8
 _SEED = 20_261
+#: Times are fitted if there are more networks than this.
+_FITTED = 5
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Row:
         precisions: The float network and the int8 networks, by recipe.
         npu_ms: Estimate of vela for an Ethos-U55-128 at its default clock; None if vela is not installed.
         npu_cpu_operators: Operators that vela leaves to the CPU.
+        work: Terms of a linear model of time (``edge_train.search.budget.work_of``).
     """
 
     name: str
@@ -83,6 +89,12 @@ class Row:
     precisions: Mapping[str, Precision]
     npu_ms: float | None
     npu_cpu_operators: int
+    work: Mapping[str, float]
+
+    def times(self) -> dict[str, float]:
+        """Return the time of each artefact in ms, that of the NPU as ``npu``."""
+        times = {recipe: part.ms for recipe, part in self.precisions.items()}
+        return times if self.npu_ms is None else {**times, "npu": self.npu_ms}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +106,7 @@ class Trained:
     model: FloatModel
     networks: Mapping[str, Network]
     npu: tuple[float, int] | None
+    work: Mapping[str, float]
 
 
 def train_and_convert(
@@ -115,11 +128,12 @@ def train_and_convert(
     from converters.quantize.statistics import channel_statistics
     from converters.sources.float_model import read_float_model
     from edge_train.backbones import build_backbone
+    from edge_train.backbones.channels import structure
 
     backbone = build_backbone(
         name, input_shape=task.contract.shape, dimension=task.dimension, width=width, seed=seed
     )
-    seconds = task.train(backbone, seed=seed)
+    seconds = task.train(backbone, seed=seed) if task.steps else 0.0
     path = work / f"{name}-{width:g}.keras"
     backbone.save(path)
     with stage(f"convert {path.name}"):
@@ -134,7 +148,11 @@ def train_and_convert(
             for recipe in (*RECIPES, _NPU_RECIPE)
         }
     npu = _npu_estimate(networks.pop(_NPU_RECIPE))
-    return Trained(f"{name} {width:g}", seconds, model, {"float32": model.network, **networks}, npu)
+    parts = structure(backbone)
+    work_terms = work_of(parts.work, parts.channels)
+    return Trained(
+        f"{name} {width:g}", seconds, model, {"float32": model.network, **networks}, npu, work_terms
+    )
 
 
 def _npu_estimate(network: Network) -> tuple[float, int] | None:
@@ -189,6 +207,7 @@ def measure(trained: Sequence[Trained], task: ShortTraining) -> tuple[list[Row],
                 precisions,
                 None if item.npu is None else item.npu[0],
                 0 if item.npu is None else item.npu[1],
+                item.work,
             )
         )
     return rows, times.describe()
@@ -206,8 +225,21 @@ def _constants(graph: Any) -> list[int]:
     ]
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return the rows as two Markdown tables: work, size and time; accuracy in float and in int8."""
+def time_models(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Fit the rates of a layer for each artefact, with the largest relative error of networks left out of the fit."""
+    models = {}
+    for target in rows[0].times():
+        samples = [(row.work, row.times()[target]) for row in rows]
+        errors = []
+        for place, (work, time_ms) in enumerate(samples):
+            predicted = fit_rates([*samples[:place], *samples[place + 1 :]]).of_terms(work)
+            errors.append(abs(predicted / time_ms - 1))
+        models[target] = {"rates": asdict(fit_rates(samples)), "largest_error": max(errors)}
+    return models
+
+
+def table(rows: Sequence[Row], *, accuracy: bool = True) -> str:
+    """Return the rows as Markdown tables: work, size and time; accuracy in float and in int8 if the networks are trained."""
     lines = [
         "| backbone | parameters | multiplications | float, KB | int8, KB | float, ms | int8, ms | full int8, ms"
         " | Ethos-U55-128, ms (vela) |",
@@ -219,6 +251,8 @@ def table(rows: Sequence[Row]) -> str:
             f"| {row.name} | {row.parameters:,} | {row.macs / 1e6:.1f} M | {exact.bytes / 1e3:,.0f} |"
             f" {whole.bytes / 1e3:,.0f} | {exact.ms:.2f} | {_time(mixed)} | {_time(whole)} | {_npu(row)} |"
         )
+    if not accuracy:
+        return "\n".join(lines)
     lines += [
         "",
         "| backbone | EER float | EER int8 | EER full int8 | TAR float | TAR int8 | TAR full int8 | cosine int8"
@@ -302,7 +336,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--size", type=int, default=64, help="side of the input in pixels (default: %(default)s)")
     add("--color", default="rgb", choices=("rgb", "gray"), help="default: %(default)s")
     add("--dimension", type=int, default=96, help="length of the embedding (default: %(default)s)")
-    add("--steps", type=int, default=300, help="steps of each training (default: %(default)s)")
+    add("--steps", type=int, default=300, help="steps of each training, 0 for none (default: %(default)s)")
     add("--learning-rate", type=float, default=5e-3, help="peak learning rate (default: %(default)s)")
     add("--augmentation", default="none", help="set of augmentations (default: %(default)s)")
     add("--seed", type=int, default=1, help="seed of weights and batches (default: %(default)s)")
@@ -341,9 +375,17 @@ def _run(arguments: argparse.Namespace) -> int:
         )
         print(f"{time.strftime('%H:%M:%S')} {trained[-1].name}", file=sys.stderr, flush=True)
     rows, conditions = measure(trained, task)
-    text = table(rows)
+    text = table(rows, accuracy=arguments.steps > 0)
+    models = time_models(rows) if len(rows) > _FITTED else {}
+    for target, model in models.items():
+        text += f"\n\nlinear model of the time of {target}: off by up to {model['largest_error']:.0%} for a network left out"
     (arguments.output / "backbones.md").write_text(text + "\n", encoding="utf-8")
-    value = {"schema": SCHEMA, "conditions": conditions, "rows": [asdict(row) for row in rows]}
+    value = {
+        "schema": SCHEMA,
+        "conditions": conditions,
+        "rows": [asdict(row) for row in rows],
+        "time_models": models,
+    }
     (arguments.output / "backbones.json").write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     print(text)
     print(f"\n{conditions}")

@@ -23,7 +23,8 @@ from converters.cli import add_contract, input_contract
 from edge_sdk import console
 from edge_sdk.model.card import InputContract
 from edge_train.backbones import BACKBONES
-from edge_train.search.budget import Budget
+from edge_train.errors import PlanError
+from edge_train.search.budget import Budget, LayerRates
 from tools.short_training import ShortTraining, split_by_prefix
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def table(rows: Sequence[dict[str, Any]], budget: Budget) -> str:
         for name in variants:
             part = row[name]
             lines.append(
-                f"| {row['seed']} | {name} | {part['cost']:,.0f} | {part['parameters']:,} | {part['eer']:.4f} |"
+                f"| {row['seed']} | {name} | {_cost(part['cost'])} | {part['parameters']:,} | {part['eer']:.4f} |"
                 f" {part['tar']:.4f} | {part['seconds']:.0f} |"
             )
     for name in variants:
@@ -138,6 +139,10 @@ def table(rows: Sequence[dict[str, Any]], budget: Budget) -> str:
             f" {tar.mean():.4f} ({tar.min():.4f} .. {tar.max():.4f}) | |"
         )
     return "\n".join(lines)
+
+
+def _cost(cost: float) -> str:
+    return f"{cost:,.0f}" if cost >= 100 else f"{cost:.3f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -158,7 +163,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=0.25,
         help="width of the network that is searched (default: %(default)s)",
     )
-    add("--budget", required=True, help="macs=NUMBER or size=BYTES")
+    add("--budget", required=True, help="macs=NUMBER, size=BYTES of int8 weights, or time=MILLISECONDS")
+    add(
+        "--rates",
+        metavar="FILE:TARGET",
+        help="for time: backbones.json of tools.compare_backbones, and float32, cpu_int8, full_int8 or npu",
+    )
     add("--steps", type=int, default=300, help="steps of each training (default: %(default)s)")
     add("--seeds", type=int, default=3, help="number of seeds (default: %(default)s)")
     add("--learning-rate", type=float, default=1e-2, help="peak learning rate (default: %(default)s)")
@@ -186,7 +196,7 @@ def _run(arguments: argparse.Namespace) -> int:
     contract, _ = input_contract(arguments)
     if not isinstance(contract, InputContract):
         arguments.parser.error("expected an input contract of images")
-    budget = Budget.parse(arguments.budget)
+    budget = Budget.parse(arguments.budget, time=_rates(arguments.rates))
     training, evaluation = split_by_prefix(arguments.images, arguments.held_out)
     task = ShortTraining(
         training,
@@ -214,6 +224,16 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         print(table(rows, budget))
     return 0
+
+
+def _rates(place: str | None) -> LayerRates | None:
+    if place is None:
+        return None
+    path, _, target = place.rpartition(":")
+    models = json.loads(Path(path).read_text(encoding="utf-8")).get("time_models", {})
+    if target not in models:
+        raise PlanError(f"--rates: expected FILE:TARGET with a target of {sorted(models)}, found {place!r}")
+    return LayerRates(**models[target]["rates"])
 
 
 if __name__ == "__main__":

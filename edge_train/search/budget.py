@@ -47,6 +47,11 @@ class LayerRates:
         """
         return sum(self._layer_cost(item, channels) for item in work)
 
+    def of_terms(self, terms: Mapping[str, float]) -> float:
+        """Return the cost of the work of a network (``work_of``), without a cost of weights."""
+        multiplications = sum(self.multiplication.get(kind, 0.0) * terms[kind] for kind in KINDS)
+        return multiplications + self.value * terms["value"] + self.layer * terms["layer"]
+
     def _layer_cost(self, work: LayerWork, channels: Mapping[str, Any]) -> Any:
         inputs, outputs = ends(work, channels)
         pairs = outputs if work.kind == "depthwise" else inputs * outputs
