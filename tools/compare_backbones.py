@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "edge-sdk/backbone-comparison/1"
 #: Widths with which the networks do nearly equal work at the default size.
-NETWORKS = ("quantized:1", "mobilefacenet:0.2", "mobilenet_v2:0.35", "mobilenet_v3_small:0.75")
+NETWORKS = ("quantized:0.75", "mobilefacenet:0.3", "mobilenet_v2:0.2", "mobilenet_v3_small:0.6")
 #: Recipes and short names of the measured int8 networks.
 RECIPES = {"cpu_int8": "int8, float where it is faster", "full_int8": "full int8"}
 _NPU_RECIPE, _ACCELERATOR = "ethos_u_int8", "ethos-u55-128"
