@@ -3,8 +3,8 @@
 python -m tools.compare_widths --images omniglot/ --held-out Greek Korean Early_Aramaic --size 28x28 --color gray \\
     --range=-1..1 --augmentation drawings --backbone mobilefacenet --width 0.25 --budget macs=1.4e6 --steps 300
 
-Every network is trained from scratch with the same settings. As the search itself costs a training, the uniform network is
-also trained twice as long.
+Every network is trained from scratch with the same settings. The search itself costs a training of a larger network, so both
+networks are also trained twice as long.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import keras
 
 SCHEMA = "edge-sdk/width-comparison/1"
-_VARIANTS = ("uniform", "searched", "uniform, twice the steps")
+_TWICE = ", twice the steps"
+_VARIANTS = ("uniform", "searched", "uniform" + _TWICE, "searched" + _TWICE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +96,9 @@ class Comparison:
             "search": result.to_json(),
             "search_s": time.process_time() - began,
         }
-        for name, channels, factor in zip(
-            _VARIANTS, (uniform, result.channels, uniform), (1.0, 1.0, 2.0), strict=True
-        ):
+        for name in _VARIANTS:
+            channels = uniform if name.startswith("uniform") else result.channels
+            factor = 2.0 if name.endswith(_TWICE) else 1.0
             if factor > 1 and not longer:
                 continue
             model = self.build(seed, dict(channels))
@@ -181,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=0.5,
         help="share of the cost before the expansion (default: %(default)s)",
     )
-    add("--no-longer", action="store_true", help="leave out the uniform network with twice the steps")
+    add("--no-longer", action="store_true", help="leave out the trainings with twice the steps")
     add("--json", action="store_true", help="print JSON instead of a table")
     add_contract(parser)
     parser.set_defaults(parser=parser)
