@@ -103,12 +103,12 @@ def error_rates(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return ``eer`` and ``tar`` at FMR 1e-2 of all pairs of images."""
     scores = all_pairs(embeddings, labels)
     rate, threshold = equal_error_rate(scores), threshold_at_fmr(scores, 1e-2)
-    if isinstance(rate, Unsupported) or isinstance(threshold, Unsupported):
-        raise FolderError("expected evaluation subjects with two images and more, and 100 non-mated pairs")
-    return {
-        "eer": float(rate.rate),
-        "tar": 1.0 - float(false_non_match_rate(scores, np.array([threshold]))[0]),
-    }
+    if isinstance(rate, Unsupported):
+        raise FolderError(f"expected more evaluation pictures: {rate.reason}")
+    if isinstance(threshold, Unsupported):
+        raise FolderError(f"expected more evaluation pictures: {threshold.reason}")
+    missed = false_non_match_rate(scores, np.array([threshold]))
+    return {"eer": float(rate.rate), "tar": 1.0 - float(missed[0])}
 
 
 def split_by_prefix(folder: Path, held_out: Sequence[str]) -> tuple[Subjects, Subjects]:
