@@ -11,13 +11,11 @@ import argparse
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from converters.data.image_set import ImageSet
 from converters.output import replace_file
 from edge_sdk import console
-from edge_sdk.errors import InputError
-from tools.compare_losses.datasets import HELD_OUT_ALPHABETS
+from tools.compare_losses.datasets import characters, held_out
 
 #: Every such character of the other alphabets draws the curves and calibrates int8.
 _CALIBRATION_EVERY = 12
@@ -36,21 +34,15 @@ def write_characters(source: Path, output: Path) -> dict[str, str]:
     Raises:
         InputError: There is no such archive.
     """
-    archives = sorted(source.glob("images_background*.zip"))
-    if not archives:
-        raise InputError(f"expected images_background*.zip of Omniglot in {source}, found none")
     names = set()
-    for archive in archives:
-        images = ImageSet.open(archive)
-        for name in images.names:
-            alphabet, character, file = PurePosixPath(name).parts[-3:]
-            folder = output / "characters" / f"{alphabet}.{character}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_bytes(images.read(name))
-            names.add(folder.name)
-    held_out = sorted(name for name in names if name.partition(".")[0] in HELD_OUT_ALPHABETS)
-    others = sorted(names.difference(held_out))
-    parts = dict.fromkeys(held_out, "evaluation")
+    for name, file, content in characters(source):
+        folder = output / "characters" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(content)
+        names.add(name)
+    measured = sorted(filter(held_out, names))
+    others = sorted(names.difference(measured))
+    parts = dict.fromkeys(measured, "evaluation")
     for place, name in enumerate(others):
         parts[name] = "calibration" if place % _CALIBRATION_EVERY == 0 else "train"
     rows = io.StringIO()

@@ -136,27 +136,24 @@ def measure_cell(
 def _train(cell: Cell, data: DataSet, subjects: Subjects, learning_rate: float) -> keras.Model:
     from edge_train.backbones import build_backbone
     from edge_train.data.augment import make_augment
-    from edge_train.data.batches import SubjectBatches, prefetched
+    from edge_train.data.batches import SubjectBatches
     from edge_train.losses import build_loss
-    from edge_train.training.schedule import Schedule
-    from edge_train.training.trainer import Trainer
+    from edge_train.training.loop import train
 
-    contract = data.contract
+    contract, classes = data.contract, len(subjects.names)
     backbone = build_backbone("quantized", input_shape=contract.shape, dimension=DIMENSION, seed=cell.seed)
-    loss = build_loss(
-        cell.loss, classes=len(subjects.names), dimension=DIMENSION, steps=cell.steps, seed=cell.seed
-    )
-    batches = SubjectBatches(subjects, contract, per_batch=_PER_BATCH, images=_IMAGES, seed=cell.seed)
-    trainer = Trainer(
+    train(
         backbone,
-        loss,
+        lambda steps: build_loss(
+            cell.loss, classes=classes, dimension=DIMENSION, steps=steps, seed=cell.seed
+        ),
+        SubjectBatches(subjects, contract, per_batch=_PER_BATCH, images=_IMAGES, seed=cell.seed),
         contract,
-        Schedule(steps=cell.steps, learning_rate=learning_rate),
+        steps=cell.steps,
+        learning_rate=learning_rate,
         augment=make_augment(data.augmentation),
         seed=cell.seed,
     )
-    for pixels, labels in prefetched(batches, 0, cell.steps):
-        trainer.advance(pixels, labels)
     return backbone
 
 

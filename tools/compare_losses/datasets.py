@@ -48,13 +48,13 @@ def omniglot(source: Path, work: Path) -> DataSet:
     Raises:
         InputError: There is no such archive.
     """
-    archives = sorted(source.glob("images_background*.zip"))
-    if not archives:
-        raise InputError(f"expected images_background*.zip of Omniglot in {source}, found none")
     return _written(
         "omniglot",
         work,
-        (image for archive in archives for image in _characters(archive)),
+        (
+            (f"{'held_out' if held_out(name) else 'training'}/{name}/{file}", content)
+            for name, file, content in characters(source)
+        ),
         InputContract(28, 28, "gray", (127.5,), (128.0,)),
         "drawings",
     )
@@ -83,12 +83,28 @@ def _written(
     return DataSet(name, folder / "training", folder / "held_out", contract, augmentation)
 
 
-def _characters(archive: Path) -> Iterator[tuple[str, bytes]]:
-    images = ImageSet.open(archive)
-    for name in images.names:
-        alphabet, character, file = PurePosixPath(name).parts[-3:]
-        part = "held_out" if alphabet in HELD_OUT_ALPHABETS else "training"
-        yield f"{part}/{alphabet}.{character}/{file}", images.read(name)
+def characters(source: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Yield ``ALPHABET.CHARACTER``, file name and content of Omniglot's images; some are in two archives.
+
+    Args:
+        source: Folder with the published archives ``images_background*.zip``.
+
+    Raises:
+        InputError: There is no such archive.
+    """
+    archives = sorted(source.glob("images_background*.zip"))
+    if not archives:
+        raise InputError(f"expected images_background*.zip of Omniglot in {source}, found none")
+    for archive in archives:
+        images = ImageSet.open(archive)
+        for name in images.names:
+            alphabet, character, file = PurePosixPath(name).parts[-3:]
+            yield f"{alphabet}.{character}", file, images.read(name)
+
+
+def held_out(character: str) -> bool:
+    """Return True if a character ``ALPHABET.CHARACTER`` belongs to a measured alphabet."""
+    return character.partition(".")[0] in HELD_OUT_ALPHABETS
 
 
 def _photographs() -> Iterator[tuple[str, bytes]]:
