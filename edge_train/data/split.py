@@ -26,7 +26,7 @@ _CALIBRATION_IMAGES = 200
 #: FMR that the evaluation part supports if its share can be raised by a half for that.
 _SUPPORTED_FMR = 1e-2
 _FMRS = tuple(10.0**-k for k in range(1, 8))
-# A larger group of look-alikes is not moved into a part for its hash: it is trained on.
+# A group of look-alikes with a larger share of the subjects is in training, whatever its hash: it would be most of a smaller part.
 _LARGEST_GROUP = 0.05
 
 
@@ -109,12 +109,9 @@ def split_subjects(
     images = dict(zip(subjects.names, map(len, subjects.images), strict=True))
     groups = _ranked(subjects.names, together, seed)
     calibration_share, evaluation_share = shares[1], shares[2]
-    most = {
-        "evaluation": total - LEAST["train"] - LEAST["calibration"],
-        "calibration": total - LEAST["train"] - LEAST["evaluation"],
-    }
+    most_evaluation = total - LEAST["train"] - LEAST["calibration"]
     wanted_for_claim = min(subjects_needed(_SUPPORTED_FMR), round(1.5 * evaluation_share * total))
-    least_evaluation = min(max(LEAST["evaluation"], wanted_for_claim), most["evaluation"])
+    least_evaluation = min(max(LEAST["evaluation"], wanted_for_claim), most_evaluation)
     evaluation: list[str] = []
     calibration: list[str] = []
     rest: list[str] = []
@@ -122,7 +119,7 @@ def split_subjects(
         if len(names) > max(1, _LARGEST_GROUP * total):
             rest += names
         elif (value < evaluation_share or len(evaluation) < least_evaluation) and (
-            len(evaluation) + len(names) <= most["evaluation"]
+            len(evaluation) + len(names) <= most_evaluation
         ):
             evaluation += names
         elif _goes_to_calibration(
