@@ -29,6 +29,7 @@ from converters.data.samples import open_samples
 from converters.evaluate.runner.open_artefact import open_artefact
 from converters.progress import stage
 from edge_sdk import console
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.decomposition import Decomposer
 from edge_sdk.vision.explanation import PairExplainer, explained_contract
@@ -157,7 +158,7 @@ def grad_cam(gradients: FloatArray, embedding: FloatArray, values: FloatArray) -
 
 
 def measure(
-    network: str, data: bytes, contract: Any, crops: Sequence[UInt8Array], *, seed: int = 0
+    network: str, data: bytes, contract: InputContract, crops: Sequence[UInt8Array], *, seed: int = 0
 ) -> Deletion:
     """Run the deletion test of one network.
 
@@ -204,6 +205,14 @@ def measure(
     return Deletion(network, grid, areas, remainder)
 
 
+def exactness_row(network: str, data: bytes, contract: InputContract, crops: Sequence[UInt8Array]) -> str:
+    """Split all crops by position and format the tail and the largest remainder of all pairs as a row of a table."""
+    decomposer = Decomposer(data, contract)
+    parts = [decomposer.split(crop) for crop in crops]
+    remainder = max(abs(a.shares(b.embedding).remainder) for a in parts for b in parts)
+    return f"| {network} | {', '.join(decomposer.tail.operators)} | {len(crops)} | {remainder:.1e} |"
+
+
 def to_text(results: Sequence[Deletion]) -> str:
     """Format the areas as a Markdown table."""
     lines = [
@@ -236,6 +245,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--count", type=int, default=60, metavar="N", help="images, taken evenly (default: 60)"
     )
+    parser.add_argument(
+        "--exactness",
+        action="store_true",
+        help="print the tail and the largest remainder only, without the deletion test",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args(argv)
 
@@ -248,7 +262,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             by_name = {sample.name: sample for sample in samples.samples}
             names = evenly(list(by_name), min(arguments.count, len(by_name)))
             crops = [samples.at_size(by_name[name], contract) for name in names]
+            if arguments.exactness:
+                print(exactness_row(path.name, artefact.network.data, contract, crops))
+                continue
             results.append(measure(path.name, artefact.network.data, contract, crops))
+        if arguments.exactness:
+            return 0
         text = (
             json.dumps([result.to_json() for result in results], indent=1)
             if arguments.json

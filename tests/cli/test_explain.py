@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from converters.graph.attach_card import with_card
+from edge_sdk.model.array_contract import ArrayContract
 from tests.conftest import Outcome
 from tests.networks import NetworkBuilder
 
@@ -81,3 +82,19 @@ def test_a_picture_that_cannot_be_written_is_one_error(
     outcome = edge_sdk("explain", products[0].enrol, products[0].enrol, "--model", linear, "--output", target)
     assert outcome.code == 3
     assert f"{target}: cannot write the picture" in outcome.err
+
+
+def test_networks_of_arrays_are_refused(
+    edge_sdk: Callable[..., Outcome], make_card: Callable[..., Any], products: list[Any], tmp_path: Path
+) -> None:
+    net = NetworkBuilder((1, 16, 16, 3))
+    network = net.finish(net.embedding(net.conv(net.input, 8), 16))
+    own = make_card(precision="float32", dimension=16, input=ArrayContract((16, 16, 3)))
+    model = tmp_path / "arrays.tflite"
+    model.write_bytes(with_card(network, own))
+    outcome = edge_sdk("explain", products[0].enrol, products[0].enrol, "--model", model, "--method", "both")
+    assert outcome.code == 3 and outcome.out == ""
+    assert (
+        "expected a network of images to explain, found a network of arrays of shape [16, 16, 3]"
+        in outcome.err
+    )

@@ -82,3 +82,7 @@ def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([*arguments, "--json"]) == 0
     (value,) = json.loads(capsys.readouterr().out)
     assert value["grid"] == [12, 12] and len(value["rows"]) == len(FILLS) * len(METHODS)
+    assert main([*arguments, "--exactness"]) == 0
+    name, tail, images, remainder = capsys.readouterr().out.strip().strip("|").split(" | ")
+    assert (name.strip(), tail, images) == ("net.tflite", "MEAN, FULLY_CONNECTED", "2")
+    assert float(remainder) < 1e-5
