@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.pipeline.convert import convert
-from converters.pipeline.options import ConversionOptions, Plain, Search
+from converters.pipeline.options import ConversionOptions, Search
 from converters.progress import stage
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
@@ -47,8 +47,8 @@ class Conversion:
 
     Args:
         files: The files; the first is the float network's.
-        refusals: Targets and files that were refused, and files that miss their budget, one line each.
-        notes: Remarks of the conversion.
+        refusals: Targets and files that were refused, one line each.
+        notes: Remarks of the conversion, and files without a recipe that keeps the cosine of the search.
         verdict: Conclusion of the conversion.
     """
 
@@ -65,13 +65,15 @@ class Conversion:
         refusals = [
             *(f"no files for {target['name']}: {target['error']}" for target in report["refused"]),
             *(f"{file['file']} was not written: {file['error']}" for file in report["refused_files"]),
-            *(f"{a['file']} misses its budget: {a['goal']}" for a in artefacts if not a["met"]),
+        ]
+        missed = [
+            f"{a['file']} misses the budget of its search: {a['goal']}" for a in artefacts if not a["met"]
         ]
         files = tuple(
             ConvertedFile(a["file"], a["precision"], a["size_bytes"], a["cosine_mean"], a["time_ratio"])
             for a in artefacts
         )
-        return cls(files, tuple(refusals), tuple(report["notes"]), report["verdict"])
+        return cls(files, tuple(refusals), (*report["notes"], *missed), report["verdict"])
 
     @property
     def main(self) -> ConvertedFile:
@@ -86,10 +88,9 @@ def convert_network(
     *,
     name: str,
     targets: tuple[str, ...],
-    search: bool,
     folder: Path,
 ) -> None:
-    """Convert a trained network and write its files into a folder.
+    """Convert a trained network by the cheapest recipes that keep a mean cosine of 0.995, and write its files into a folder.
 
     Args:
         network: The ``.keras`` file.
@@ -97,7 +98,6 @@ def convert_network(
         calibration: Subjects whose images give the activation ranges.
         name: The model's name.
         targets: Names of targets.
-        search: Search for the cheapest recipe that keeps a mean cosine of 0.995 to the float network.
         folder: Folder for the files.
 
     Raises:
@@ -113,7 +113,7 @@ def convert_network(
             output=folder,
             targets=targets,
             name=name,
-            quantization=Search() if search else Plain(),
+            quantization=Search(),
         )
     )
     crops.unlink()

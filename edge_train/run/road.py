@@ -91,7 +91,6 @@ def _run(request: TrainingRequest) -> RunResult:
                 split.calibration,
                 name=name,
                 targets=plan.targets,
-                search=False,
                 folder=folder,
             ),
         )
@@ -198,7 +197,7 @@ def _values(
             for evaluation in measured.evaluations
         ],
         "conversion": conversion.verdict,
-        "notes": _notes(measured),
+        "notes": [*_notes(measured), *conversion.notes],
         "refusals": list(conversion.refusals),
         "page": f"{request.model_name}.training.html",
         "seconds": seconds,
