@@ -79,7 +79,7 @@ bench: $(VENV)/installed work/demo/products.cpu_int8.tflite ## speed: embedder, 
 bench-instructions: $(VENV)/installed work/demo/products.cpu_int8.tflite ## count instructions per stage on emulated ARM; fails if over 2 % more than recorded (1 minute)
 	$(BIN)/python -m tools.instructions --embedder work/demo/products.cpu_int8.tflite --detector drawn --baseline tools/instructions.json
 
-samples: $(VENV)/installed ## draw the products, train the reference model (40 minutes)
+samples: $(VENV)/installed ## draw the products, train the reference model (33 minutes of processor time)
 	$(BIN)/python -m tools.products --output samples/products
 
 docs: $(VENV)/installed ## build the documentation site in work/site, without a network

@@ -21,7 +21,7 @@ from converters.pipeline.options import ConversionOptions
 from edge_sdk.kit.manifest import Role
 from edge_sdk.model.card import InputContract
 
-NAME, VERSION, MODEL = "products", "1", "products.keras"
+NAME, VERSION, MODEL = "products", "2", "products.keras"
 LICENCE = "Apache-2.0"
 _LIMITS = (
     "The network was trained and measured on photographs of invented products that a program drew: its error rates say"

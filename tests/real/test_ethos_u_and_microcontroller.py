@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 ACCELERATORS = ("ethos-u55-128", "ethos-u65-256", "ethos-u85-256")
 #: For each network: upper limit of vela's time estimate for the U55 in ms, and exact size of the arena in bytes.
-FIGURES = {"y1": (20.0, 933_280), "products": (5.0, 340_768)}
+FIGURES = {"y1": (20.0, 933_280), "products": (1.2, 82_608)}
 
 
 @pytest.fixture(scope="module", params=FIGURES)
@@ -70,7 +70,9 @@ def test_the_npu_runs_all_of_it_on_every_family(made: tuple[str, Path]) -> None:
             assert compiled.milliseconds < FIGURES[name][0]
 
 
-def test_decomposed_prelu_is_estimated_to_be_faster(made: tuple[str, Path]) -> None:
+def test_decomposed_prelu_is_estimated_to_be_faster_and_relu_needs_no_decomposition(
+    made: tuple[str, Path],
+) -> None:
     """Compare with the microcontroller's file, in which PRELU is one operator and therefore slower on a U55."""
     name, output = made
     decomposed, whole = (
@@ -78,7 +80,10 @@ def test_decomposed_prelu_is_estimated_to_be_faster(made: tuple[str, Path]) -> N
         for kind in ("ethos_u_int8", "microcontroller_int8")
     )
     assert whole.cpu_operators == ()
-    assert whole.cycles > 2.5 * decomposed.cycles
+    if name == "y1":
+        assert whole.cycles > 2.5 * decomposed.cycles
+    else:
+        assert whole.cycles == decomposed.cycles
 
 
 def test_tflite_micro_computes_the_golden_vectors_in_the_stated_arena(made: tuple[str, Path]) -> None:

@@ -29,7 +29,7 @@ def test_the_contract_is_complete():
         "mean": 127.5,
         "scale": 128,
         "name": "products",
-        "version": "1",
+        "version": "2",
         "licence": "Apache-2.0",
     }
 
