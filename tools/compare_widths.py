@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--learning-rate", type=float, default=1e-2, help="peak learning rate (default: %(default)s)")
     add("--augmentation", default="none", help="set of augmentations (default: %(default)s)")
     add("--dimension", type=int, default=64, help="length of the embedding (default: %(default)s)")
-    add("--strength", type=float, default=2.0, help="strength of the search's penalty (default: %(default)s)")
+    add("--strength", type=float, default=4.0, help="strength of the search's penalty (default: %(default)s)")
     add(
         "--remain",
         type=float,

@@ -90,7 +90,11 @@ def structure(model: keras.Model) -> Structure:
     """Find the groups of a functional model.
 
     The channels of the input and of the embedding are fixed, and so are those that reach a layer of another kind than
-    convolution, normalization, activation, pooling, sum or product.
+    convolution, dense layer, normalization, activation, pooling, sum or product. Work is counted for convolutions, depthwise
+    convolutions and dense layers.
+
+    Raises:
+        PlanError: The model is not functional, or a layer is used more than once.
     """
     graph = _Graph(model)
     return Structure(graph.groups(), graph.work())
@@ -105,7 +109,7 @@ def resized(model: keras.Model, channels: Mapping[str, int], *, seed: int = 0) -
         seed: Seed of the weights whose initializer has none.
 
     Raises:
-        PlanError: The network has no such group, or a number is below 1.
+        PlanError: The network has no such group, a number is below 1, or the model is not functional.
     """
     known = {group.name: group for group in structure(model).groups}
     filters: dict[str, int] = {}
@@ -133,11 +137,18 @@ class _Graph:
     """The layers of a functional model with their inputs, and the group of each output."""
 
     def __init__(self, model: keras.Model) -> None:
+        if not hasattr(model, "operations"):
+            raise PlanError(
+                f"expected a functional Keras model, found {type(model).__name__}",
+                hint="keras.Model(model.inputs, model.outputs) makes one of a sequential model",
+            )
         self._layers = [layer for layer in model.layers if not isinstance(layer, layers.InputLayer)]
         self._parents: dict[str, list[str]] = {}
         self._children: dict[str, list[str]] = {layer.name: [] for layer in model.layers}
         self._by_name = {layer.name: layer for layer in model.layers}
         for layer in self._layers:
+            if len(layer._inbound_nodes) != 1:
+                raise PlanError(f"expected each layer to be used once, found {layer.name} used more often")
             history = [tensor._keras_history.operation.name for tensor in _tensors(layer.input)]
             self._parents[layer.name] = history
             for parent in history:
@@ -201,7 +212,6 @@ class _Graph:
                 break
             if isinstance(layer, layers.BatchNormalization):
                 gate = name
-        # In a network that branches before its first normalization, the branches have gates of their own.
         return gate
 
     def work(self) -> tuple[LayerWork, ...]:

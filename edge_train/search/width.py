@@ -122,7 +122,7 @@ def search_widths(
     schedule: Schedule,
     budget: Budget,
     *,
-    strength: float = 2.0,
+    strength: float = 4.0,
     remain: float = 0.5,
     multiple: int = MULTIPLE,
     augment: Augment | None = None,

@@ -91,3 +91,13 @@ def test_unknown_groups_and_numbers_are_refused() -> None:
         resized(model, {"conv9": 8})
     with pytest.raises(PlanError, match="at least 1, found 0"):
         resized(model, {"conv1": 0})
+
+
+def test_models_without_a_graph_and_shared_layers_are_refused() -> None:
+    with pytest.raises(PlanError, match="functional Keras model, found Sequential"):
+        structure(keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(4, 1)]))
+    entry = keras.Input((8, 8, 1))
+    shared = layers.Conv2D(1, 3, padding="same", name="shared")
+    model = keras.Model(entry, shared(shared(entry)))
+    with pytest.raises(PlanError, match="found shared used more often"):
+        structure(model)
