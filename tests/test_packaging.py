@@ -39,13 +39,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(output.glob("*.whl")))
 
 
-def test_it_holds_the_two_packages_their_data_and_the_licence(wheel: zipfile.ZipFile) -> None:
+def test_it_holds_the_packages_their_data_and_the_licence(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"edge_sdk", "converters"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"edge_sdk", "converters", "edge_train"}
     assert "edge_sdk/py.typed" in names
     assert "converters/quantize/recipes/cpu_int8.json" in names
     assert "converters/report/templates/page.html" in names
+    assert "edge_train/pages/templates/training.html" in names
     for name in ("licences/apache-2.0.txt", "recipes/sface.cpu_int8.recipe.json", "evidence/face.json"):
         assert f"converters/kit/{name}" in names
     assert any(name.endswith("LICENSE") for name in names)
@@ -55,10 +56,11 @@ def test_it_holds_the_two_packages_their_data_and_the_licence(wheel: zipfile.Zip
 def test_extras_and_commands_are_what_the_readme_says() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    assert {"litert", "gallery", "convert", "faces", "dev"} <= set(config["options.extras_require"])
+    assert {"litert", "gallery", "convert", "train", "faces", "dev"} <= set(config["options.extras_require"])
     scripts = config["options.entry_points"]["console_scripts"]
     assert "edge-convert = converters.cli:main" in scripts
     assert "edge-sdk = edge_sdk.cli:main" in scripts
+    assert "edge-train = edge_train.cli:main" in scripts
 
 
 def _texts() -> dict[str, str]:
