@@ -35,11 +35,12 @@ test-arm: $(VENV)/installed ## run the device path on an emulated ARM machine (2
 	@echo "installing PyTorch beside the converters (5 GB)"
 	@grep -vi -e '^immutabledict=' -e '^typing.extensions=' constraints.txt >.venv-pytorch/constraints.txt # litert-torch asks for older ones
 	@.venv-pytorch/bin/python -m pip install --constraint .venv-pytorch/constraints.txt --editable '.[convert,gallery,pytorch]' \
-	    pytest hypothesis >.venv-pytorch/install.log 2>&1 || { tail -n 30 .venv-pytorch/install.log; exit 1; }
+	    pytest hypothesis 'pytorch-metric-learning>=2.9' >.venv-pytorch/install.log 2>&1 || { tail -n 30 .venv-pytorch/install.log; exit 1; }
 	@touch $@
 
-test-pytorch: .venv-pytorch/installed ## convert PyTorch models, in an environment of their own
-	.venv-pytorch/bin/python -m pytest -p no:anyio tests/unit/converters/sources/test_from_pytorch.py
+test-pytorch: .venv-pytorch/installed ## convert PyTorch models and compare losses, in an environment of their own
+	.venv-pytorch/bin/python -m pytest -p no:anyio tests/unit/converters/sources/test_from_pytorch.py \
+	    tests/unit/edge_train/losses/test_pytorch_metric_learning.py tests/unit/edge_train/test_train_in_pytorch.py
 
 .venv-mutants/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv-mutants
