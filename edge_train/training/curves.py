@@ -13,12 +13,14 @@ from converters.evaluate.metrics.scores import all_pairs
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
 from edge_train.data.subjects import Subjects
-from edge_train.training.trainer import embed
+from edge_train.training.trainer import Inference, embed, inference
 
 #: FMR of the curve's TAR.
 CURVE_FMR = 1e-2
 #: Largest number of images, and of bytes of their pixels.
 MAX_IMAGES, MAX_BYTES = 1000, 128 << 20
+# Largest difference of a norm from 1.
+_TOLERANCE = 1e-3
 
 
 class CalibrationCurve:
@@ -40,14 +42,24 @@ class CalibrationCurve:
         self._labels = subjects.labels[: len(self._samples)].astype(np.int64)
         self._reader, self._contract = subjects.samples, contract
         self._pixels: UInt8Array | None = None
+        self._compiled: tuple[keras.Model, Inference] | None = None
 
     def __call__(self, backbone: keras.Model) -> Mapping[str, float]:
-        """Return ``eer``, and ``tar`` at FMR 1e-2, each 0..1; a rate that the images do not support is absent."""
+        """Return ``eer``, and ``tar`` at FMR 1e-2, each 0..1; a rate that the images do not support is absent.
+
+        Embeddings that are zero or not finite count as equal to each other.
+        """
         if self._pixels is None:
             self._pixels = np.stack(
                 [self._reader.at_size(sample, self._contract) for sample in self._samples]
             )
-        scores = all_pairs(embed(backbone, self._pixels, self._contract), self._labels)
+        if self._compiled is None or self._compiled[0] is not backbone:
+            self._compiled = backbone, inference(backbone)
+        vectors = embed(self._compiled[1], self._pixels, self._contract)
+        # The training goes on, because early networks recover; a network that is dead at the end has an EER of 0.5.
+        no_direction = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < _TOLERANCE)
+        vectors[no_direction] = np.eye(1, vectors.shape[1], dtype=np.float32)
+        scores = all_pairs(vectors, self._labels)
         values = {}
         rate = equal_error_rate(scores)
         if not isinstance(rate, Unsupported):

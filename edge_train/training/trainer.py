@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from edge_train.training.schedule import Schedule
 
 #: Changes a batch of pixels in the compiled step: (pixels float32 0..255, seed of shape (2,) int32) -> pixels.
 Augment = Callable[[Any, Any], Any]
+#: Normalized pixels, shape (B, H, W, C), float32 -> embeddings, shape (B, D), not normalized.
+Inference = Callable[[Any], Any]
 
 
 class Objective(Protocol):
@@ -176,24 +179,32 @@ def mean_cosines(embeddings: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, 
     )
 
 
+def inference(model: keras.Model) -> Inference:
+    """Compile a model for inference: (B, H, W, C) normalized pixels, float32 -> (B, D), float32."""
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    compiled: Inference = tf.function(lambda entry: model(entry, training=False), input_signature=signature)
+    return compiled
+
+
 def embed(
-    model: keras.Model, pixels: UInt8Array, contract: InputContract, *, batch: int = 128
+    model: keras.Model | Inference, pixels: UInt8Array, contract: InputContract, *, batch: int = 128
 ) -> NDArray[np.float32]:
     """Embed images with a Keras model.
 
     Args:
-        model: The backbone.
+        model: The backbone, or the function that ``inference`` returned for it, which is faster for many images.
         pixels: Shape (N, H, W, C), uint8.
         contract: Normalization of the pixels.
         batch: Number of images that are embedded together.
 
     Returns:
-        Shape (N, D), float32, unit rows.
+        Shape (N, D), float32, unit rows; a row of zeros if the embedding is zero.
     """
+    run = partial(model, training=False) if isinstance(model, keras.Model) else model
     parts = []
     for start in range(0, len(pixels), batch):
         entry = (pixels[start : start + batch].astype(np.float32) - contract.mean) / contract.scale
-        parts.append(np.asarray(model(tf.constant(entry), training=False)))
+        parts.append(np.asarray(run(tf.constant(entry, tf.float32))))
     raw = np.concatenate(parts)
     length = np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
     unit: NDArray[np.float32] = (raw / length).astype(np.float32)
