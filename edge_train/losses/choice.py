@@ -139,10 +139,10 @@ _RULES: dict[str, Callable[[int, int, int], dict[str, Any]]] = {
     "batch_hard": lambda classes, dimension, steps: {"margin": 0.2, "soft": False, "squared": False},
     "quadruplet": lambda classes, dimension, steps: {"margin": 0.2, "margin_others": 0.1, "squared": False},
     "margin": lambda classes, dimension, steps: {"margin": 0.2, "boundary": 1.2},
-    "circle": lambda classes, dimension, steps: {"scale": 8.0, "margin": 0.25},
+    "circle": lambda classes, dimension, steps: {"scale": 4 * (1 + _long(steps)), "margin": 0.25},
     "multi_similarity": lambda classes, dimension, steps: {
         "mated_scale": 2.0,
-        "non_mated_scale": 50.0,
+        "non_mated_scale": 10 * (1 + _long(steps)),
         "base": 0.5,
         "mining": 0.1,
     },
