@@ -3,7 +3,8 @@
 python -m tools.compare_backbones --output work/backbones
 
 Without ``--images`` the networks are trained on photographs of drawn products, and measured on the products of samples/products,
-whose brands are not among them. ``--networks`` takes NAME:WIDTH. ``--steps 0`` measures untrained networks: size, time, and a
+whose brands are not among them. ``--networks`` takes NAME:WIDTH. Trained files in the output folder are used again,
+so other settings need another folder. ``--steps 0`` measures untrained networks: size, time, and a
 linear model of the time of a layer, which ``python -m tools.compare_widths --budget time=MS --rates`` reads.
 """
 
@@ -75,7 +76,7 @@ class Row:
         name: Backbone and width.
         parameters: Number of parameters after folding.
         macs: Multiplications of an inference.
-        training_s: Processor time of the training.
+        training_s: Processor time of the training; None if the file was trained by an earlier run.
         precisions: The float network and the int8 networks, by recipe.
         npu_ms: Estimate of vela for an Ethos-U55-128 at its default clock; None if vela is not installed.
         npu_cpu_operators: Operators that vela leaves to the CPU.
@@ -85,7 +86,7 @@ class Row:
     name: str
     parameters: int
     macs: int
-    training_s: float
+    training_s: float | None
     precisions: Mapping[str, Precision]
     npu_ms: float | None
     npu_cpu_operators: int
@@ -102,7 +103,7 @@ class Trained:
     """A trained network and its artefacts, before their times are measured."""
 
     name: str
-    training_s: float
+    training_s: float | None
     model: FloatModel
     networks: Mapping[str, Network]
     npu: tuple[float, int] | None
@@ -112,7 +113,7 @@ class Trained:
 def train_and_convert(
     name: str, width: float, task: ShortTraining, calibration: np.ndarray, work: Path, *, seed: int
 ) -> Trained:
-    """Train a backbone and quantize it by each recipe.
+    """Train a backbone, or read it if it is trained already, and quantize it by each recipe.
 
     Args:
         name: Name of the backbone.
@@ -122,6 +123,8 @@ def train_and_convert(
         work: Folder for the trained file.
         seed: Seed of weights and batches.
     """
+    import keras
+
     from converters.data.calibration import real_inputs
     from converters.quantize.int8 import quantize_int8
     from converters.quantize.recipe import shipped
@@ -130,12 +133,17 @@ def train_and_convert(
     from edge_train.backbones import build_backbone
     from edge_train.backbones.channels import structure
 
-    backbone = build_backbone(
-        name, input_shape=task.contract.shape, dimension=task.dimension, width=width, seed=seed
-    )
-    seconds = task.train(backbone, seed=seed) if task.steps else 0.0
     path = work / f"{name}-{width:g}.keras"
-    backbone.save(path)
+    if path.exists():
+        backbone, seconds = keras.saving.load_model(path, compile=False), None
+    else:
+        backbone = build_backbone(
+            name, input_shape=task.contract.shape, dimension=task.dimension, width=width, seed=seed
+        )
+        seconds = task.train(backbone, seed=seed) if task.steps else 0.0
+        unfinished = path.with_name(f"unfinished-{path.name}")
+        backbone.save(unfinished)
+        unfinished.replace(path)
     with stage(f"convert {path.name}"):
         model = read_float_model(
             path, contract=task.contract, inputs=real_inputs(calibration[:_WITNESSES], task.contract)
@@ -263,7 +271,8 @@ def table(rows: Sequence[Row], *, accuracy: bool = True) -> str:
         parts = [row.precisions[name] for name in ("float32", *RECIPES)]
         figures = [f"{part.eer:.4f}" for part in parts] + [f"{part.tar:.4f}" for part in parts]
         figures += [f"{part.cosine:.4f}" for part in parts[1:]]
-        lines.append(f"| {row.name} | {' | '.join(figures)} | {row.training_s:.0f} |")
+        seconds = "" if row.training_s is None else f"{row.training_s:.0f}"
+        lines.append(f"| {row.name} | {' | '.join(figures)} | {seconds} |")
     return "\n".join(lines)
 
 
