@@ -1,7 +1,8 @@
 """Operators, tensors and constants of a .tflite network, read without a FlatBuffer library.
 
 Only the parts that a description of the network needs are read (schema of TensorFlow Lite, version 3). Every offset is
-checked against the length of the data.
+checked against the length of the data. The parts may not use the same bytes again and again, so time and memory are at most
+proportional to the length.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from numpy.typing import NDArray
 from edge_sdk.errors import ModelError
 from edge_sdk.types import FloatArray
 
-_MAX_PARTS = 1 << 20
+#: Bytes that the vectors of a file may use beyond the length of the file: a writer may store equal vectors once.
+_SHARED_BYTES = 1 << 20
+#: Smallest size of a table and its place in a vector.
+_TABLE_BYTES = 12
 #: Element types by code; constants of other types are not read.
 _DTYPES: dict[int, np.dtype[Any]] = {
     0: np.dtype("<f4"),
@@ -136,7 +140,7 @@ class NetworkGraph:
             ModelError: The data are no .tflite network, or refer to parts outside of it.
         """
         try:
-            return _read(memoryview(data))
+            return _read(_Content(data))
         except (struct.error, LookupError, ValueError, UnicodeDecodeError) as error:
             raise ModelError(
                 f"expected a whole .tflite network, found a part that cannot be read ({error})",
@@ -166,71 +170,89 @@ class NetworkGraph:
         return data[:at] + struct.pack("<i", tensor) + data[at + 4 :]
 
 
+class _Content:
+    """The bytes of a file, and the number of bytes that its vectors may still use."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = memoryview(data)
+        self._left = len(data) + _SHARED_BYTES
+
+    def scalar(self, at: int, kind: str) -> int:
+        if at < 0:
+            raise ValueError("an offset before the data")
+        value: int = struct.unpack_from(f"<{kind}", self.data, at)[0]
+        return value
+
+    def use(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("parts that together are larger than the data")
+
+
 class _Table:
     """A FlatBuffer table at a position of the data."""
 
-    def __init__(self, data: memoryview, at: int) -> None:
-        self._data = data
+    def __init__(self, content: _Content, at: int) -> None:
+        self._content = content
         self._at = at
-        self._fields = at - _scalar(data, at, "i")
-        self._size = _scalar(data, self._fields, "H")
+        self._fields = at - content.scalar(at, "i")
+        self._size = content.scalar(self._fields, "H")
 
     def _field(self, number: int) -> int:
         """Return the position of a field; 0 if the table omits it."""
         entry = 4 + 2 * number
         if entry + 2 > self._size:
             return 0
-        offset = _scalar(self._data, self._fields + entry, "H")
+        offset = self._content.scalar(self._fields + entry, "H")
         return self._at + offset if offset else 0
 
     def scalar(self, number: int, kind: str, default: int = 0) -> int:
         at = self._field(number)
-        return _scalar(self._data, at, kind) if at else default
+        return self._content.scalar(at, kind) if at else default
 
     def table(self, number: int) -> _Table | None:
         at = self._field(number)
-        return _Table(self._data, at + _scalar(self._data, at, "I")) if at else None
+        return _Table(self._content, at + self._content.scalar(at, "I")) if at else None
 
-    def vector(self, number: int, width: int) -> tuple[int, int]:
-        """Return the position of a vector's first element and the number of its elements."""
+    def vector(self, number: int, width: int, used: int | None = None) -> tuple[int, int]:
+        """Return the position of a vector's first element and the number of its elements.
+
+        Args:
+            number: The field.
+            width: Size of an element in bytes.
+            used: Bytes of the data that an element uses, if it refers to others.
+        """
         at = self._field(number)
         if not at:
             return 0, 0
-        start = at + _scalar(self._data, at, "I")
-        count = _scalar(self._data, start, "I")
-        if start + 4 + count * width > len(self._data):
+        start = at + self._content.scalar(at, "I")
+        count = self._content.scalar(start, "I")
+        if start + 4 + count * width > len(self._content.data):
             raise ValueError("a vector beyond the end of the data")
+        self._content.use(count * (used or width))
         return start + 4, count
 
     def numbers(self, number: int, kind: str) -> tuple[Any, ...]:
-        width = struct.calcsize(f"<{kind}")
-        start, count = self.vector(number, width)
-        if count > _MAX_PARTS:
-            raise ValueError(f"a vector of {count} numbers")
-        return struct.unpack_from(f"<{count}{kind}", self._data, start) if count else ()
+        start, count = self.vector(number, struct.calcsize(f"<{kind}"))
+        return struct.unpack_from(f"<{count}{kind}", self._content.data, start) if count else ()
 
     def tables(self, number: int) -> Iterator[_Table]:
-        start, count = self.vector(number, 4)
+        start, count = self.vector(number, 4, _TABLE_BYTES)
         for position in range(start, start + 4 * count, 4):
-            yield _Table(self._data, position + _scalar(self._data, position, "I"))
+            yield _Table(self._content, position + self._content.scalar(position, "I"))
 
     def content(self, number: int) -> memoryview:
         start, count = self.vector(number, 1)
-        return self._data[start : start + count]
+        return self._content.data[start : start + count]
 
 
-def _scalar(data: memoryview, at: int, kind: str) -> int:
-    if at < 0:
-        raise ValueError("an offset before the data")
-    value: int = struct.unpack_from(f"<{kind}", data, at)[0]
-    return value
-
-
-def _read(data: memoryview) -> NetworkGraph:
-    model = _Table(data, _scalar(data, 0, "I"))
+def _read(content: _Content) -> NetworkGraph:
+    model = _Table(content, content.scalar(0, "I"))
     codes = [max(code.scalar(0, "b"), code.scalar(3, "i")) for code in model.tables(1)]
     buffers = [buffer.content(0) for buffer in model.tables(4)]
-    subgraph = next(model.tables(2))
+    subgraph = next(model.tables(2), None)
+    if subgraph is None:
+        raise ValueError("no subgraph")
     tensors = tuple(_tensor(table, buffers) for table in subgraph.tables(0))
     operators = tuple(_operator(table, codes, len(tensors)) for table in subgraph.tables(3))
     inputs, outputs = subgraph.numbers(1, "i"), subgraph.numbers(2, "i")

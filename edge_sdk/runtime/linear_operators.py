@@ -226,6 +226,8 @@ def _elementwise(graph: NetworkGraph, operator: GraphOperator) -> LinearStep:
         raise NotLinearError("DIV by a computed tensor")
 
     def step(x: FloatArray) -> FloatArray:
+        # The axes that broadcasting adds stand after the axis of the rows.
+        x = x.reshape(len(x), *[1] * (len(shape) + 1 - x.ndim), *x.shape[1:])
         if name in ("MUL", "DIV"):
             scaled = x * value if name == "MUL" else x / value
             return np.asarray(scaled, np.float32).reshape(len(x), *shape)

@@ -6,13 +6,15 @@ With a linear tail the embedding is a sum: one part for each position of the map
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import ModelContractError
+from edge_sdk.errors import EdgeSdkError, ModelContractError, ModelError
 from edge_sdk.model.network_graph import GraphOperator, NetworkGraph
 from edge_sdk.runtime.linear_operators import ARRANGING, LinearStep, NotLinearError, data_input, linear_step
 from edge_sdk.types import FloatArray
@@ -50,7 +52,13 @@ class LinearTail:
         Raises:
             ModelContractError: The network has several outputs; or an operator that is not linear, or is unsupported,
                 comes after the last map with positions; or the map has more than 4096 positions.
+            ModelError: The operands of an operator contradict each other.
         """
+        with _contradictions():
+            return cls._find(graph)
+
+    @classmethod
+    def _find(cls, graph: NetworkGraph) -> LinearTail:
         if len(graph.outputs) != 1:
             raise ModelContractError(
                 f"expected a network with one output, found {len(graph.outputs)}", hint=_HINT
@@ -91,6 +99,9 @@ class LinearTail:
         Returns:
             The part of each position, shape (H', W', D), and the part of the constants, shape (D,), float32. Their sum
             is the network's output before its final normalization, if any.
+
+        Raises:
+            ModelError: The shapes that the file states contradict each other.
         """
         return self.parts_of_real(self.real(values))
 
@@ -104,19 +115,36 @@ class LinearTail:
         positions = height * width
         block = max(1, _BLOCK_VALUES // (positions * channels))
         parts, constant = [], np.zeros(0, np.float32)
+        with _contradictions():
+            vectors = real.reshape(positions, channels)
         for start in range(0, positions, block):
             chosen = np.arange(start, min(start + block, positions))
             rows = np.zeros((len(chosen) + 1, positions, channels), np.float32)
-            rows[np.arange(len(chosen)), chosen] = real.reshape(positions, channels)[chosen]
+            rows[np.arange(len(chosen)), chosen] = vectors[chosen]
             answer = self._run(rows.reshape(len(rows), *self.shape))
             parts.append(answer[:-1])
             constant = answer[-1]
         return np.concatenate(parts).reshape(height, width, -1), constant
 
     def _run(self, x: FloatArray) -> FloatArray:
-        for step in self._steps:
-            x = step(x)
+        with _contradictions():
+            for step in self._steps:
+                x = step(x)
         return x.reshape(len(x), -1)
+
+
+@contextmanager
+def _contradictions() -> Iterator[None]:
+    """Turn the errors that operands of wrong number, shape or size cause into a ModelError."""
+    try:
+        yield
+    except EdgeSdkError:
+        raise
+    except (LookupError, ValueError, ArithmeticError) as error:
+        raise ModelError(
+            f"expected operators with operands that fit, found operands that contradict each other ({error})",
+            hint="convert the network again",
+        ) from error
 
 
 def _skip_final_normalization(graph: NetworkGraph, tensor: int) -> int:

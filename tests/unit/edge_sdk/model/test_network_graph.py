@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -87,3 +88,47 @@ def test_damaged_bytes_are_one_error() -> None:
         except ModelError:
             damaged += 1
     assert damaged > 20
+
+
+def _tensors_of_one_shape(count: int, axes: int) -> bytes:
+    """Write a network whose tensors refer to the same bytes as their shape."""
+    builder = flatbuffers.Builder(0)
+    shape = builder.CreateNumpyVector(np.ones(axes, np.int32))
+    tensors = []
+    for _ in range(count):
+        schema.TensorStart(builder)
+        schema.TensorAddShape(builder, shape)
+        tensors.append(schema.TensorEnd(builder))
+
+    def vector(places: list[int]) -> int:
+        builder.StartVector(4, len(places), 4)
+        for place in reversed(places):
+            builder.PrependUOffsetTRelative(place)
+        return int(builder.EndVector())
+
+    all_tensors, outputs = vector(tensors), builder.CreateNumpyVector(np.zeros(1, np.int32))
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, all_tensors)
+    schema.SubGraphAddOutputs(builder, outputs)
+    subgraphs = vector([schema.SubGraphEnd(builder)])
+    schema.BufferStart(builder)
+    buffers = vector([schema.BufferEnd(builder)])
+    schema.ModelStart(builder)
+    schema.ModelAddSubgraphs(builder, subgraphs)
+    schema.ModelAddBuffers(builder, buffers)
+    builder.Finish(schema.ModelEnd(builder))
+    return bytes(builder.Output())
+
+
+def test_parts_that_use_the_same_bytes_are_bounded() -> None:
+    assert len(NetworkGraph.read(_tensors_of_one_shape(3, 4)).tensors) == 3
+    with pytest.raises(ModelError, match="larger than the data"):
+        NetworkGraph.read(_tensors_of_one_shape(1000, 10_000))
+
+
+def test_a_network_without_a_subgraph_is_refused() -> None:
+    builder = flatbuffers.Builder(0)
+    schema.ModelStart(builder)
+    builder.Finish(schema.ModelEnd(builder))
+    with pytest.raises(ModelError, match="no subgraph"):
+        NetworkGraph.read(bytes(builder.Output()))

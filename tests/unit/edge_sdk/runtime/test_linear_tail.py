@@ -10,7 +10,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.network import Network
-from edge_sdk.errors import ModelContractError
+from edge_sdk.errors import ModelContractError, ModelError
 from edge_sdk.model.network_graph import NetworkGraph
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.linear_operators import data_input, linear_step
@@ -99,6 +99,11 @@ def flat(net: NetworkBuilder, x: int) -> int:
     return net.dense(net.reshape(x, (1, int(np.prod(net.shape(x))))), 8)
 
 
+def plus_a_value_of_four_axes(net: NetworkBuilder, x: int) -> int:
+    y = net.op("ADD", [flat(net, x), net.constant(weights(1, 1, 1, 8))], (1, 1, 1, 8), schema.AddOptionsT())
+    return net.reshape(y, (1, 8))
+
+
 TAILS: dict[str, Build] = {
     "mean": lambda net, x: net.embedding(x),
     "sum": lambda net, x: flat(net, reduce_sum(net, x)),
@@ -115,6 +120,7 @@ TAILS: dict[str, Build] = {
     "quotient": lambda net, x: flat(net, elementwise(net, "DIV", x)),
     "transposition": lambda net, x: net.dense(transposed(net, x), 8),
     "padding": lambda net, x: flat(net, padded(net, x)),
+    "a sum with a constant of more axes": plus_a_value_of_four_axes,
 }
 
 
@@ -270,3 +276,18 @@ def test_grouped_convolutions_are_refused() -> None:
 
     with pytest.raises(ModelContractError, match="CONV_2D of 2 axes"):
         LinearTail.find(NetworkGraph.read(network(grouped)))
+
+
+def test_operands_that_contradict_each_other_are_refused() -> None:
+    def flat_filter(net: NetworkBuilder, x: int) -> Any:
+        y = net.op("CONV_2D", [x, net.constant(weights(8, 8)), -1], net.shape(x), schema.Conv2DOptionsT())
+        return net.embedding(y)
+
+    with pytest.raises(ModelError, match="contradict each other"):
+        LinearTail.find(NetworkGraph.read(network(flat_filter)))
+
+
+def test_a_map_of_another_size_than_the_file_states_is_refused() -> None:
+    tail = LinearTail.find(NetworkGraph.read(network(TAILS["mean"])))
+    with pytest.raises(ModelError, match="contradict each other"):
+        tail.parts(np.zeros((1, 3, 3, 8), np.float32))
