@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from edge_train.losses.base import COSINE_MARGIN, ClassHead, cross_entropy, lengths, warm_up
+from edge_train.losses.base import COSINE_MARGIN, LARGE, ClassHead, cross_entropy, lengths, warm_up
 from edge_train.losses.choice import LEAST_ADACOS_SCALE, adacos_scale
 from edge_train.losses.margins import arc
 
@@ -34,7 +34,7 @@ class AdaCos(ClassHead):
     """
 
     def __init__(self, *, classes: int, dimension: int, dynamic: bool, seed: int = 0) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="adacos")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.dynamic = dynamic
         self.first = max(LEAST_ADACOS_SCALE, adacos_scale(classes))
         self.scale = self.add_weight(
@@ -85,7 +85,7 @@ class AdaFace(ClassHead):
         momentum: float,
         seed: int = 0,
     ) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="adaface")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.scale, self.margin = scale, margin
         self.concentration, self.momentum = concentration, momentum
         self.mean = self.add_weight(shape=(), initializer="zeros", trainable=False, name="mean")
@@ -95,7 +95,8 @@ class AdaFace(ClassHead):
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
         """Return the mean loss of a batch; see ``Loss.call``."""
         cosines = self.cosines(embeddings)
-        norms = ops.stop_gradient(lengths(embeddings))
+        # Larger norms would make the deviation infinite for the rest of the training.
+        norms = ops.minimum(ops.stop_gradient(lengths(embeddings)), LARGE)
         if training:
             weight = self.momentum * self.started
             self.mean.assign(weight * self.mean + (1 - weight) * ops.mean(norms))
@@ -140,7 +141,7 @@ class MagFace(ClassHead):
         weight: float,
         seed: int = 0,
     ) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="magface")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.scale, self.weight = scale, weight
         self.margin_low, self.margin_high = margin_low, margin_high
         self.norm_low, self.norm_high = norm_low, norm_high
@@ -176,7 +177,7 @@ class CurricularFace(ClassHead):
     def __init__(
         self, *, classes: int, dimension: int, scale: float, margin: float, momentum: float, seed: int = 0
     ) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="curricularface")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.scale, self.margin, self.momentum = scale, margin, momentum
         self.progress = self.add_weight(shape=(), initializer="zeros", trainable=False, name="progress")
 

@@ -6,6 +6,7 @@ cosine 1 is not finite.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -15,6 +16,8 @@ from keras import ops
 COSINE_MARGIN = 1e-6
 #: Added inside the root of a norm, so that the gradient is finite at the zero vector.
 NORM_EPSILON = 1e-12
+#: Vectors with larger values are divided by their largest one before they are squared.
+LARGE = 1e15
 
 
 class Loss(keras.layers.Layer):  # type: ignore[misc]
@@ -31,15 +34,21 @@ class Loss(keras.layers.Layer):  # type: ignore[misc]
     needs = 1
     head_rate = 1.0
 
-    def __init__(self, *, name: str | None = None) -> None:
-        super().__init__(name=name, dtype="float32", autocast=False)
+    def __init__(self) -> None:
+        super().__init__(dtype="float32", autocast=False)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Loss:
+        """Build a loss from its ``get_config``, which Keras collects from the arguments of the class."""
+        own = inspect.signature(cls).parameters
+        return cls(**{key: value for key, value in config.items() if key in own})
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
         """Return the mean loss of a batch.
 
         Args:
             embeddings: Shape (B, D), not normalized; converted to float32.
-            labels: Shape (B,), int32, 0..classes - 1.
+            labels: Shape (B,), of any integer type, 0..classes - 1.
             share: Completed share of the training, 0..1; margins warm up with it.
             training: True updates state such as running means.
 
@@ -52,12 +61,22 @@ class Loss(keras.layers.Layer):  # type: ignore[misc]
 def unit(vectors: Any, axis: int = -1) -> Any:
     """Divide vectors by their L2 norm; the gradient is finite at the zero vector, because epsilon is inside the root."""
     vectors = ops.cast(vectors, "float32")
+    vectors = vectors / _overflow_factor(vectors, axis)
     return vectors * ops.rsqrt(ops.sum(ops.square(vectors), axis=axis, keepdims=True) + NORM_EPSILON)
 
 
 def lengths(vectors: Any) -> Any:
     """Return the L2 norms of vectors of shape (B, D), shape (B,); the gradient is finite at the zero vector."""
-    return ops.sqrt(ops.sum(ops.square(ops.cast(vectors, "float32")), axis=-1) + NORM_EPSILON)
+    vectors = ops.cast(vectors, "float32")
+    factor = _overflow_factor(vectors, -1)
+    length = ops.sqrt(ops.sum(ops.square(vectors / factor), axis=-1) + NORM_EPSILON)
+    return length * ops.squeeze(factor, -1)
+
+
+def _overflow_factor(vectors: Any, axis: int) -> Any:
+    """Return the largest absolute value of vectors whose squares would exceed float32, and 1 for other vectors."""
+    largest = ops.stop_gradient(ops.max(ops.abs(vectors), axis=axis, keepdims=True))
+    return ops.where(largest > LARGE, largest, 1.0)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:
@@ -83,10 +102,8 @@ class ClassHead(Loss):
         seed: Seed of the weight vectors.
     """
 
-    def __init__(
-        self, *, classes: int, dimension: int, vectors: int = 1, seed: int = 0, name: str | None = None
-    ) -> None:
-        super().__init__(name=name)
+    def __init__(self, *, classes: int, dimension: int, vectors: int = 1, seed: int = 0) -> None:
+        super().__init__()
         self.classes, self.dimension = classes, dimension
         self.centres = self.add_weight(
             shape=(dimension, classes * vectors),
@@ -100,6 +117,7 @@ class ClassHead(Loss):
 
     def own(self, labels: Any) -> Any:
         """Return the mask of the own class, shape (B, classes), bool."""
+        labels = ops.cast(labels, "int32")
         return ops.expand_dims(labels, 1) == ops.expand_dims(ops.arange(self.classes, dtype="int32"), 0)
 
     def mated(self, cosines: Any, labels: Any) -> Any:

@@ -37,7 +37,7 @@ class ProxyAnchor(ClassHead):
         head_rate: float,
         seed: int = 0,
     ) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="proxy_anchor")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.scale, self.margin, self.head_rate = scale, margin, head_rate
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:

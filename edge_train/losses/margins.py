@@ -44,7 +44,7 @@ class CosFace(ClassHead):
     """
 
     def __init__(self, *, classes: int, dimension: int, scale: float, margin: float, seed: int = 0) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="cosface")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.scale, self.margin = scale, margin
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
@@ -82,7 +82,7 @@ class ArcFace(ClassHead):
         centres: int = 1,
         seed: int = 0,
     ) -> None:
-        super().__init__(classes=classes, dimension=dimension, vectors=centres, seed=seed, name="arcface")
+        super().__init__(classes=classes, dimension=dimension, vectors=centres, seed=seed)
         self.scale, self.margin, self.per_class = scale, margin, centres
 
     def cosines(self, embeddings: Any) -> Any:
@@ -126,7 +126,7 @@ class SphereFace(ClassHead):
         blend_end: float,
         seed: int = 0,
     ) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="sphereface")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.margin, self.blend_start, self.blend_end = margin, blend_start, blend_end
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:

@@ -71,7 +71,7 @@ class Contrastive(Loss):
     needs = 2
 
     def __init__(self, *, margin: float, squared: bool) -> None:
-        super().__init__(name="contrastive")
+        super().__init__()
         self.margin, self.squared = margin, squared
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
@@ -104,7 +104,7 @@ class MarginLoss(Loss):
     needs = 2
 
     def __init__(self, *, dimension: int, margin: float, boundary: float) -> None:
-        super().__init__(name="margin")
+        super().__init__()
         self.dimension, self.margin = dimension, margin
         # The optimizer excludes variables named beta from weight decay.
         self.boundary = self.add_weight(
@@ -151,7 +151,7 @@ class Circle(Loss):
     needs = 2
 
     def __init__(self, *, scale: float, margin: float) -> None:
-        super().__init__(name="circle")
+        super().__init__()
         self.scale, self.margin = scale, margin
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
@@ -182,7 +182,7 @@ class MultiSimilarity(Loss):
     needs = 2
 
     def __init__(self, *, mated_scale: float, non_mated_scale: float, base: float, mining: float) -> None:
-        super().__init__(name="multi_similarity")
+        super().__init__()
         self.mated_scale, self.non_mated_scale = mated_scale, non_mated_scale
         self.base, self.mining = base, mining
 
@@ -214,7 +214,7 @@ class SupCon(Loss):
     needs = 2
 
     def __init__(self, *, temperature: float) -> None:
-        super().__init__(name="supcon")
+        super().__init__()
         self.temperature = temperature
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:

@@ -21,7 +21,7 @@ class Softmax(ClassHead):
     """
 
     def __init__(self, *, classes: int, dimension: int, seed: int = 0) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="softmax")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.bias = self.add_weight(shape=(classes,), initializer="zeros", name="bias")
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
@@ -42,7 +42,7 @@ class L2Softmax(ClassHead):
     """
 
     def __init__(self, *, classes: int, dimension: int, scale: float, seed: int = 0) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="l2_softmax")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.scale = scale
         self.bias = self.add_weight(shape=(classes,), initializer="zeros", name="bias")
 
@@ -64,7 +64,7 @@ class NormFace(ClassHead):
     """
 
     def __init__(self, *, classes: int, dimension: int, scale: float, seed: int = 0) -> None:
-        super().__init__(classes=classes, dimension=dimension, seed=seed, name="normface")
+        super().__init__(classes=classes, dimension=dimension, seed=seed)
         self.scale = scale
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:

@@ -26,7 +26,7 @@ class Triplet(Loss):
     needs = 2
 
     def __init__(self, *, margin: float, squared: bool) -> None:
-        super().__init__(name="triplet")
+        super().__init__()
         self.margin, self.squared = margin, squared
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
@@ -83,7 +83,7 @@ class BatchHard(Loss):
     needs = 2
 
     def __init__(self, *, margin: float, soft: bool, squared: bool) -> None:
-        super().__init__(name="batch_hard")
+        super().__init__()
         self.margin, self.soft, self.squared = margin, soft, squared
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:
@@ -111,7 +111,7 @@ class Quadruplet(Loss):
     needs = 2
 
     def __init__(self, *, margin: float, margin_others: float, squared: bool) -> None:
-        super().__init__(name="quadruplet")
+        super().__init__()
         self.margin, self.margin_others, self.squared = margin, margin_others, squared
 
     def call(self, embeddings: Any, labels: Any, share: Any = 1.0, training: bool = False) -> Any:

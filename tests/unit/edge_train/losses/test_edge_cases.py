@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -109,6 +110,45 @@ def test_float16_embeddings_are_computed_in_float32(name: str) -> None:
     full, _ = _run(_loss(name), x.astype(np.float32), labels)
     assert half == full
     assert gradients[0].dtype == np.float16
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("softmax", "deepid2")])
+def test_the_direction_of_huge_embeddings_counts(name: str) -> None:
+    x = np.random.default_rng(7).normal(size=(8, DIMENSION))
+    labels = [0, 0, 1, 1, 2, 2, 3, 3]
+    settings = {"norm_low": 1.0, "norm_high": 2.0} if name == "magface" else None
+    values = []
+    for factor in (1e3, 1e20):
+        loss = build_loss(name, classes=4, dimension=DIMENSION, steps=900, settings=settings)
+        values.append(_run(loss, (x * factor).astype(np.float32), labels)[0])
+    if name == "sphereface":  # its logits grow with the norm
+        values[1] /= 1e17
+    if name == "adaface":  # norms beyond 1e15 count as 1e15
+        return
+    assert values[0] == pytest.approx(values[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_labels_of_any_integer_type(name: str) -> None:
+    x = np.random.default_rng(8).normal(size=(6, DIMENSION)).astype(np.float32)
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    values = [float(_loss(name)(x, labels.astype(kind))) for kind in ("int32", "int64", "uint8")]
+    assert len(set(values)) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["subcentre_arcface", "adacos", "magface", "quadruplet", "proxy_anchor", "deepid2"]
+)
+def test_a_model_with_losses_can_be_saved_and_loaded(name: str, tmp_path: Path) -> None:
+    entry, labels = keras.Input((DIMENSION,)), keras.Input((), dtype="int32")
+    losses = [build_loss(name, classes=3, dimension=DIMENSION, steps=300, seed=seed) for seed in (1, 2)]
+    model = keras.Model([entry, labels], [loss(entry, labels) for loss in losses])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(
+        tmp_path / "model.keras", custom_objects={type(losses[0]).__name__: type(losses[0])}
+    )
+    batch = [np.random.default_rng(9).normal(size=(6, DIMENSION)), np.array([0, 0, 1, 1, 2, 2])]
+    np.testing.assert_array_equal(loaded(batch), model(batch))
 
 
 @pytest.mark.parametrize("name", [*HEADS, "triplet", "supcon"])
