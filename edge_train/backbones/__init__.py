@@ -20,6 +20,7 @@ BACKBONES = {
     "mobilenet_v3_small": "edge_train.backbones.mobilenet_v3_small",
 }
 _LEAST_SIDE_PX, _LARGEST_SIDE_PX = 16, 512
+_LARGEST_SEED = 2**32 - 1
 
 
 def build_backbone(
@@ -38,7 +39,8 @@ def build_backbone(
         input_shape: (height, width, channels); sides of 16..512 px, 1 or 3 channels.
         dimension: Length of the embedding, at least 2.
         width: Factor for the number of channels, above 0; channels are rounded to multiples of 8.
-        seed: Seed of the weights, 0 or more; the same seed gives the same weights.
+        seed: Seed of the weights, 0..2^32 - 1; the same seed gives the same weights. ``quantized`` and ``channels`` also set the
+            global seeds of Python, numpy and TensorFlow.
         channels: Number of channels of some groups of layers, as a width search returns it
             (``edge_train.backbones.channels``); the other groups follow from ``width``.
 
@@ -80,5 +82,5 @@ def _check(input_shape: tuple[int, int, int], dimension: int, width: float, seed
         raise PlanError(f"dimension: expected at least 2, found {dimension}")
     if not 0 < width < math.inf:
         raise PlanError(f"width: expected a number above 0, found {width!r}")
-    if seed < 0:
-        raise PlanError(f"seed: expected 0 or more, found {seed}")
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise PlanError(f"seed: expected 0 to {_LARGEST_SEED}, found {seed}")

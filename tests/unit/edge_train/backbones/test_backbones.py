@@ -111,7 +111,8 @@ def test_small_inputs_keep_a_map_of_3_px() -> None:
         ("quantized", {"width": 0.0}, "width: expected a number above 0"),
         ("quantized", {"width": float("nan")}, "width: expected a number above 0"),
         ("quantized", {"dimension": 1}, "dimension: expected at least 2"),
-        ("quantized", {"seed": -1}, "seed: expected 0 or more"),
+        ("quantized", {"seed": -1}, "seed: expected 0 to"),
+        ("quantized", {"seed": 2**32}, "seed: expected 0 to"),
     ],
 )
 def test_settings_out_of_range_are_refused(name: str, change: dict[str, Any], message: str) -> None:
