@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +23,8 @@ MAX_BATCH = 4096
 _BATCH, _PER_SUBJECT = 128, 16
 _MAX_STEPS, _MAX_MINUTES = 10_000_000, 60.0 * 24 * 30
 _MAX_FILE_BYTES = 1 << 20
+# TOML has integers of 64 bits with a sign.
+_INTEGER_BITS = 63
 
 #: Keys of each section of a plan file, and the settings that they set. Section ``loss`` also contains the settings of the loss.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
@@ -47,6 +48,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "output": {"targets": "targets"},
 }
 _LOSS_SETTINGS = "loss_settings"
+_LENGTH = {"steps", "minutes"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,8 @@ class Plan:
 
         Args:
             path: A TOML file.
-            defaults: Settings for those that the file does not contain, such as ``defaults_for(...)``.
+            defaults: Settings for those that the file does not contain, such as ``defaults_for(...)``. A length (``steps`` or
+                ``minutes``) counts only if neither the file nor the overrides have one.
             overrides: Settings that replace those of the file; None leaves the file's. ``steps`` replaces ``minutes`` and the
                 reverse. Another loss leaves out the file's settings of the loss.
 
@@ -188,12 +191,14 @@ class Plan:
         """
         chosen = dict(settings or {})
         changes = {name: value for name, value in overrides.items() if value is not None}
-        if changes.keys() & {"steps", "minutes"}:
-            chosen.pop("steps", None)
-            chosen.pop("minutes", None)
+        basis = dict(defaults or {})
+        if changes.keys() & _LENGTH:
+            chosen = {name: value for name, value in chosen.items() if name not in _LENGTH}
+        if (chosen.keys() | changes.keys()) & _LENGTH:
+            basis = {name: value for name, value in basis.items() if name not in _LENGTH}
         if "loss" in changes and changes["loss"] != chosen.get("loss", cls.loss):
             chosen.pop(_LOSS_SETTINGS, None)
-        return cls(**{**(defaults or {}), **chosen, **changes})
+        return cls(**{**basis, **chosen, **changes})
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -263,12 +268,15 @@ def _read_settings(path: Path) -> dict[str, Any]:
         if len(content) > _MAX_FILE_BYTES:
             raise PlanError(f"{path}: expected a plan file of at most 1 MiB, found a larger file")
         document = tomllib.loads(content.decode())
+        _check_integers(document)
     except OSError as error:
         raise PlanError(f"{path}: expected a plan file, found none: {error.strerror or error}") from error
     except ValueError as error:
         if isinstance(error, PlanError):
             raise
         raise PlanError(f"{path}: expected TOML, found an error: {error}") from error
+    except RecursionError as error:
+        raise PlanError(f"{path}: expected a plan file, found deeply nested values") from error
     settings: dict[str, Any] = {}
     for section, values in document.items():
         if not isinstance(values, dict):
@@ -284,6 +292,15 @@ def _read_settings(path: Path) -> dict[str, Any]:
         for key, value in values.items():
             _add(settings, section, key, value, path)
     return settings
+
+
+def _check_integers(value: Any) -> None:
+    """Refuse whole numbers that TOML does not have; Python's parser accepts them, and cannot print them."""
+    if isinstance(value, int) and value.bit_length() > _INTEGER_BITS:
+        raise ValueError(f"a whole number of more than {_INTEGER_BITS} bits")
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_integers(item)
 
 
 def _add(settings: dict[str, Any], section: str, key: str, value: Any, path: Path) -> None:
@@ -333,7 +350,7 @@ def _bracketed(names: Iterable[str]) -> str:
 def _check_name(setting: str, value: object, names: Iterable[str]) -> None:
     if not isinstance(value, str) or value not in names:
         raise PlanError(
-            f"{setting}: expected {', '.join(names)}, found {value!r}",
+            f"{setting}: expected {', '.join(names)}, found {value!r:.100}",
             hint=_nearest(value, names) or f"set {setting} to a name of the list",
         )
 
@@ -341,16 +358,18 @@ def _check_name(setting: str, value: object, names: Iterable[str]) -> None:
 def _check_whole(setting: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise PlanError(
-            f"{setting}: expected a whole number in {low}..{high}, found {value!r}", hint=f"change {setting}"
+            f"{setting}: expected a whole number in {low}..{high}, found {value!r:.100}",
+            hint=f"change {setting}",
         )
 
 
 def _check_number(setting: str, value: object, low: float, high: float, *, above: bool = False) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not low <= value <= high or (above and value == low):  # type: ignore[operator]
         least = f"above {low:g}" if above else f"from {low:g}"
         raise PlanError(
-            f"{setting}: expected a number {least} to {high:g}, found {value!r}", hint=f"change {setting}"
+            f"{setting}: expected a number {least} to {high:g}, found {value!r:.100}",
+            hint=f"change {setting}",
         )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ from edge_train.data.layout import PARTS, Layout, read_layout
 from edge_train.data.listing import Listing, list_pictures
 from edge_train.data.picture_problems import linked_groups, review_pictures, unequal_numbers
 from edge_train.data.problems import LEAVE_OUT, REFUSE, SEVERITIES, WARN, Problem
-from edge_train.data.scan import scan_pictures
+from edge_train.data.scan import PictureFacts, scan_pictures
 from edge_train.data.split import LEAST, SHARES, Split, split_by, split_subjects, subjects_for, supported_fmr
 from edge_train.data.subjects import Subjects
 from edge_train.errors import FolderError
 
 #: FMR that an evaluation should support; below, the report has a warning.
 DEFAULT_FMR = 1e-3
+#: Kind of the warning about look-alikes that the user's split has in different parts.
+ALIKE_ACROSS_PARTS = "alike_across_parts"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,6 +46,7 @@ class FolderReport:
         together: Groups of subjects that stay on one side of the split.
         median_size: Median height and width of the usable images in pixels; (0, 0) if training is refused.
         gray: True if no usable image has colour.
+        digest: SHA-256 over the names and bytes of the usable images, hex; empty if training is refused.
     """
 
     path: str
@@ -54,6 +58,7 @@ class FolderReport:
     together: tuple[tuple[str, ...], ...]
     median_size: tuple[int, int] = (0, 0)
     gray: bool = False
+    digest: str = ""
 
     @property
     def refused(self) -> bool:
@@ -77,6 +82,13 @@ class FolderReport:
         if chosen is not None:
             return split_by(self.usable, chosen)
         return split_subjects(self.usable, seed=seed, together=self.together)
+
+    def for_parts(self, parts: Mapping[str, str]) -> FolderReport:
+        """Return the report for a split by the user, with warnings about look-alikes in different parts of it."""
+        others = tuple(problem for problem in self.problems if problem.kind != ALIKE_ACROSS_PARTS)
+        return replace(
+            self, problems=(*others, *_look_alikes_across_parts(parts, self.together)), parts=parts
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the report for JSON."""
@@ -173,7 +185,33 @@ def check_folder(
         together=together,
         median_size=_median_size(facts.sizes[chosen]) if usable is not None else (0, 0),
         gray=usable is not None and bool(facts.gray[chosen].all()),
+        digest="" if usable is None else _digest(usable, facts),
     )
+
+
+def listed_subjects(path: str | Path) -> Subjects:
+    """List the subjects of a folder, .tar or .zip without decoding an image.
+
+    Raises:
+        FolderError: There is no such folder or archive, or it has too many images or none as ``SUBJECT/IMAGE``.
+    """
+    listing = list_pictures(path)
+    layout = read_layout(listing)
+    samples = tuple(Sample(name, name.split("/")[0]) for name in sorted(layout.images))
+    if not samples:
+        raise FolderError(
+            f"{path}: expected pictures as SUBJECT/IMAGE, found none", hint="--check names the problems"
+        )
+    return Subjects.of(_sample_set(listing, layout, samples))
+
+
+def _digest(usable: Subjects, facts: PictureFacts) -> str:
+    place = {name: number for number, name in enumerate(facts.names)}
+    digest = hashlib.sha256()
+    for sample in usable.flat:
+        digest.update(f"{sample.name}\0".encode())
+        digest.update(facts.digests[place[sample.name]].tobytes())
+    return digest.hexdigest()
 
 
 def _median_size(sizes: NDArray[np.int32]) -> tuple[int, int]:
@@ -194,7 +232,7 @@ def _look_alikes_across_parts(
         return []
     return [
         Problem(
-            kind="alike_across_parts",
+            kind=ALIKE_ACROSS_PARTS,
             severity=WARN,
             text=f"{count(len(apart), 'group')} of look-alikes in different parts: if they are one subject, error rates are too low",
             cure="move the folders of each group into one part",

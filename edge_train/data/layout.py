@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ def _common(places: list[tuple[str, ...]]) -> tuple[str, ...]:
 def _similar_names(subjects: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name in subjects:
-        plain = re.sub(r"[\s_.-]+", " ", name.casefold()).strip()
+        plain = re.sub(r"[\s_.-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
         groups[_COPY_ENDING.sub("", plain).strip() or plain].append(name)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 

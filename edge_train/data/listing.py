@@ -108,7 +108,7 @@ def _list_folder(path: Path) -> Listing:
             continue
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 names.add_file(name)
             elif not _is_text(name):
                 names.misnamed.append(ascii(name))
@@ -158,6 +158,13 @@ def _list_archive(path: Path) -> Listing:
         )
     names.images = list(archive.names)
     return Listing(path=path, read=archive.read, **names.sorted())
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself, or to a place that may not be seen; reading it reports the fault
 
 
 def _is_text(name: str) -> bool:

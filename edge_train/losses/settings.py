@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,9 +42,9 @@ class Setting:
             return self.kind is bool and isinstance(value, bool)
         if not isinstance(value, int | float) or (self.kind is int and not isinstance(value, int)):
             return False
-        return (
-            math.isfinite(value) and self.low <= value <= self.high and not (self.above and value == self.low)
-        )
+        # No isfinite: it fails for whole numbers that no float can hold.
+        high = min(self.high, sys.float_info.max)
+        return self.low <= value <= high and not (self.above and value == self.low)
 
 
 @dataclass(frozen=True, kw_only=True)

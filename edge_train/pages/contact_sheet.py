@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from edge_sdk.escaping import escaped_line
 from edge_sdk.types import UInt8Array
 from edge_train.data.augment import Augment
 
@@ -83,7 +84,7 @@ def _tile(pixels: UInt8Array, size: tuple[int, int]) -> Image.Image:
 
 
 def _shortened(name: str, draw: ImageDraw.ImageDraw, font: Any, most_px: int) -> str:
-    text = name
+    text = escaped_line(name)
     while len(text) > 2 and draw.textlength(text, font) > most_px:
         text = text[:-2] + "…"
     return text

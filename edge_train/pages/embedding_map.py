@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from converters.report.svg import MUTED, drawing
+from edge_sdk.escaping import escaped_line
 from edge_sdk.types import Float64Array, FloatArray, UInt8Array
 
 _SUBJECTS = 16
@@ -89,7 +90,8 @@ def embedding_map(
                 box = {"edgecolor": colour, "linewidth": 1.5}
                 axes.add_artist(AnnotationBbox(image, centre, pad=0.1, bboxprops=box))
             else:
-                axes.annotate(name[:24], centre, (5, 5), textcoords="offset points", color=colour, size=9)
+                text = escaped_line(name[:24])
+                axes.annotate(text, centre, (5, 5), textcoords="offset points", color=colour, size=9)
         axes.set_xlabel("first principal component")
         axes.set_ylabel("second principal component")
         axes.margins(0.06)

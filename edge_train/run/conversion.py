@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions, Search
@@ -15,6 +13,7 @@ from converters.progress import stage
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
 from edge_train.data.subjects import Subjects
+from edge_train.run.work_folder import read_values
 
 #: Calibration, fidelity and a search take 200, 100 and 60 of these images; a third of them is for the last two.
 CALIBRATION_IMAGES = 600
@@ -60,7 +59,7 @@ class Conversion:
     @classmethod
     def read(cls, folder: Path, name: str) -> Conversion:
         """Read the report of the conversion of a model from a folder."""
-        report: dict[str, Any] = json.loads((folder / f"{name}.report.json").read_text(encoding="utf-8"))
+        report = read_values(folder / f"{name}.report.json", hint=f"remove {folder} to convert again")
         artefacts = report["artefacts"]
         refusals = [
             *(f"no files for {target['name']}: {target['error']}" for target in report["refused"]),

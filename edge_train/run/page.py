@@ -66,6 +66,7 @@ def write_page(
 def _facts(
     plan: Plan, trained: TrainedNetwork, conversion: Conversion, values: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
+    per_batch = min(plan.subjects_per_batch, values["split"]["train"]["subjects"])
     settings = ", ".join(f"{name} {value:g}" for name, value in plan.loss_settings.items())
     times = [
         f"{file.file} {file.time_ratio:.2f}x" for file in conversion.files[1:] if file.time_ratio is not None
@@ -75,7 +76,7 @@ def _facts(
         ("Network", f"{plan.backbone}, width {plan.width:g}, {count(plan.dimension, 'value')}"),
         ("Loss", f"{plan.loss}{', ' + settings if settings else ''}"),
         ("Augmentation", plan.augmentation),
-        ("Batch", f"{plan.subjects_per_batch} subjects x {plan.images_per_subject} images"),
+        ("Batch", f"{per_batch} subjects x {plan.images_per_subject} images"),
         ("Steps", count(trained.values["steps"])),
         ("Learning rate", f"{plan.learning_rate:g}, weight decay {plan.weight_decay:g}"),
         ("Seed", str(plan.seed)),

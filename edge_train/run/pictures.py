@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.data.samples import SampleSet
 from converters.progress import stage
 from edge_train.data.folder_check import FolderReport, check_folder
 from edge_train.data.split import Split, read_parts
@@ -22,7 +22,7 @@ class CheckedPictures:
     Args:
         report: Result of the check.
         split: Training, calibration and evaluation subjects.
-        digest: SHA-256 over the names and sizes of the pictures and the part of each subject, hex.
+        digest: SHA-256 over the names and bytes of the pictures and the part of each subject, hex.
     """
 
     report: FolderReport
@@ -48,21 +48,12 @@ def check_pictures(path: Path, *, seed: int, split: Path | None = None) -> Check
     parts = None if split is None else read_parts(split)
     with stage("check the pictures") as progress:
         report = check_folder(path, progress=progress)
-    chosen = report.split(seed=seed, parts=parts)
-    return CheckedPictures(report, chosen, _digest(path, chosen))
+    if parts is not None:
+        report = report.for_parts(parts)
+    chosen = report.split(seed=seed)
+    return CheckedPictures(report, chosen, _digest(report, chosen))
 
 
-def _digest(path: Path, split: Split) -> str:
-    digest = hashlib.sha256()
-    for part in _PARTS:
-        subjects: Subjects = getattr(split, part)
-        digest.update(f"{part}\0".encode())
-        for sample in subjects.flat:
-            digest.update(f"{sample.name}\0{_size(path, subjects.samples, sample.name)}\0".encode())
-    return digest.hexdigest()
-
-
-def _size(path: Path, samples: SampleSet, name: str) -> int:
-    """Return the size of a picture's file, or of its archive."""
-    file = path / name
-    return file.stat().st_size if file.is_file() else path.stat().st_size
+def _digest(report: FolderReport, split: Split) -> str:
+    parts = json.dumps([report.digest, split.to_json()], sort_keys=True)
+    return hashlib.sha256(parts.encode()).hexdigest()

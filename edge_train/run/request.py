@@ -48,9 +48,9 @@ class PlanSource:
         return self._plan(defaults_for(len(subjects.names), median(map(len, subjects.images))))
 
     def _plan(self, defaults: Mapping[str, Any]) -> Plan:
+        defaults = {"minutes": DEFAULT_MINUTES, **defaults}
         if self.file is None:
-            length = {} if self.settings.get("steps") is not None else {"minutes": DEFAULT_MINUTES}
-            return Plan.of(defaults=defaults, **{**length, **self.settings})
+            return Plan.of(defaults=defaults, **self.settings)
         return Plan.read(self.file, defaults=defaults, **self.settings)
 
 

@@ -27,7 +27,7 @@ from edge_train.run.pictures import CheckedPictures, check_pictures
 from edge_train.run.request import TrainingRequest
 from edge_train.run.result import SCHEMA, RunResult
 from edge_train.run.training import TrainedNetwork, input_contract, train_network
-from edge_train.run.work_folder import WorkFolder, write_whole
+from edge_train.run.work_folder import WorkFolder, read_values, write_whole
 
 #: Number of pairs of each kind of which the page shows the parts that make their cosine.
 EXPLAINED_PAIRS = 2
@@ -59,19 +59,25 @@ def run(request: TrainingRequest) -> RunResult:
 
 
 def _run(request: TrainingRequest) -> RunResult:
+    _check_output(request)
     pictures = check_pictures(request.pictures, seed=request.plan.seed, split=request.split)
     plan = request.plan_for(pictures.split.train)
     identity = _identity(request, plan, pictures)
     finished = _finished(request, identity)
     if finished is not None:
-        shutil.rmtree(WorkFolder.place(request.output), ignore_errors=True)
+        WorkFolder.discard(request.output)
         return finished
     with WorkFolder.claim(request.output, _training_identity(identity)) as work:
+        if _check_output(request):
+            raise TrainingError(
+                f"{request.output}: expected a new or empty folder, found the results of a run that ended meanwhile",
+                hint="run the same command again to see them",
+            )
         began = time.monotonic()
         name, split = request.model_name, pictures.split
         contract = input_contract(plan)
         folder, _ = work.stage(
-            "trained",
+            "trained-events" if request.tensorboard else "trained",
             lambda folder: train_network(
                 plan,
                 split,
@@ -109,8 +115,7 @@ def _run(request: TrainingRequest) -> RunResult:
             )
             seconds = time.monotonic() - began
             values = _values(request, pictures, trained, conversion, measured, identity, seconds)
-            for file in sorted(trained.network.parent.iterdir()):
-                shutil.copy2(file, folder / file.name)
+            shutil.copytree(trained.network.parent, folder, dirs_exist_ok=True)
             with stage("draw the page"):
                 write_page(request, plan, pictures, trained, conversion, measured, values, folder)
             write_whole(folder / f"{name}.plan.toml", plan.to_toml().encode())
@@ -130,13 +135,15 @@ def _identity(request: TrainingRequest, plan: Plan, pictures: CheckedPictures) -
         "targets": list(plan.targets),
         "pictures": pictures.digest,
         "show_pictures": request.show_pictures,
+        "tensorboard": request.tensorboard,
         "version": __version__,
     }
 
 
 def _training_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what determines the trained network: other targets or a page without pictures do not begin a new run."""
-    return {key: value for key, value in identity.items() if key not in ("targets", "show_pictures")}
+    """Return what determines the trained network: other targets, or a page without pictures, do not begin a new run."""
+    later = ("targets", "show_pictures", "tensorboard")
+    return {key: value for key, value in identity.items() if key not in later}
 
 
 def _short(identity: Mapping[str, Any], *keys: str) -> str:
@@ -145,23 +152,29 @@ def _short(identity: Mapping[str, Any], *keys: str) -> str:
     return hashlib.sha256(values.encode()).hexdigest()[:8]
 
 
-def _finished(request: TrainingRequest, identity: Mapping[str, Any]) -> RunResult | None:
-    """Return the result in the output folder if it is complete; refuse a folder with anything else in it."""
+def _check_output(request: TrainingRequest) -> bool:
+    """Return True if the output folder has a result, False if it is new or empty; refuse anything else."""
     output = request.output
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return None
-    file = output / f"{request.model_name}.training.json"
-    if not file.is_file():
+        return False
+    if not (output / f"{request.model_name}.training.json").is_file():
         raise TrainingError(
             f"{output}: expected a new or empty folder, found files of something else",
             hint="choose another --output",
         )
+    return True
+
+
+def _finished(request: TrainingRequest, identity: Mapping[str, Any]) -> RunResult | None:
+    """Return the result in the output folder if it is complete; refuse the result of another request."""
+    if not _check_output(request):
+        return None
     result = _read(request)
     earlier = result.values["identity"]
     other = [key for key in identity if earlier.get(key) != identity[key]]
     if other:
         raise TrainingError(
-            f"{output}: expected no results or those of the same {' and '.join(other)}, found those of another",
+            f"{request.output}: expected no results or those of the same {' and '.join(other)}, found those of another",
             hint="choose another --output, or remove the folder to train again",
         )
     return result
@@ -169,7 +182,11 @@ def _finished(request: TrainingRequest, identity: Mapping[str, Any]) -> RunResul
 
 def _read(request: TrainingRequest) -> RunResult:
     file = request.output / f"{request.model_name}.training.json"
-    return RunResult(request.output, json.loads(file.read_text(encoding="utf-8")))
+    hint = "choose another --output, or remove the folder to train again"
+    values = read_values(file, hint=hint)
+    if values.get("schema") != SCHEMA or not isinstance(values.get("identity"), dict):
+        raise TrainingError(f"{file}: expected the result {SCHEMA}, found other values", hint=hint)
+    return RunResult(request.output, values)
 
 
 def _values(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.model.card import InputContract
 from edge_train.data.split import Split
 from edge_train.plan import Plan
+from edge_train.run.work_folder import read_values
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +37,8 @@ class TrainedNetwork:
     @classmethod
     def read(cls, folder: Path, name: str) -> TrainedNetwork:
         """Read a finished training."""
-        values = json.loads((folder / f"{name}.history.json").read_text(encoding="utf-8"))
+        file = folder / f"{name}.history.json"
+        values = read_values(file, hint=f"remove {folder} to train again, or the whole folder around it")
         return cls(folder / f"{name}.keras", values)
 
     def to_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from edge_train.errors import TrainingError
 
-_IDENTITY = "run.json"
+_IDENTITY, _LOCK = "run.json", "lock"
 
 
 class WorkFolder:
@@ -34,7 +34,7 @@ class WorkFolder:
     def place(output: Path) -> Path:
         """Return the path of the work folder of an output folder."""
         output = output.resolve()
-        return output.with_name(f"{output.name}.work")
+        return output.parent / f"{output.name}.work"
 
     @classmethod
     @contextmanager
@@ -50,7 +50,8 @@ class WorkFolder:
         """
         folder = cls(cls.place(output))
         folder.path.mkdir(parents=True, exist_ok=True)
-        with (folder.path / "lock").open("w") as lock:
+        folder._check_owner()
+        with (folder.path / _LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -61,13 +62,29 @@ class WorkFolder:
             folder._identify(identity)
             yield folder
 
+    @classmethod
+    def discard(cls, output: Path) -> None:
+        """Remove the work folder of a finished run, if it is still there; other folders of this name stay."""
+        path = cls.place(output)
+        if (path / _IDENTITY).is_file():
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _check_owner(self) -> None:
+        """Refuse a folder with files of something else, because the folder is removed at the end."""
+        names = {path.name for path in self.path.iterdir()}
+        if _IDENTITY not in names and names - {_LOCK, f"{_IDENTITY}.partial"}:
+            raise TrainingError(
+                f"{self.path}: expected the folder of an unfinished run or nothing there, found files of something else",
+                hint="move the folder away, or choose another --output",
+            )
+
     def _identify(self, identity: Mapping[str, Any]) -> None:
         file = self.path / _IDENTITY
         expected = json.loads(json.dumps(identity))
         if not file.exists():
             write_whole(file, json.dumps(expected, indent=1).encode())
             return
-        earlier = json.loads(file.read_text(encoding="utf-8"))
+        earlier = read_values(file, hint=f"remove {self.path} to begin again")
         other = [key for key in expected if earlier.get(key) != expected[key]]
         if other:
             raise TrainingError(
@@ -117,6 +134,24 @@ class WorkFolder:
                 ) from error
             raise
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def read_values(file: Path, *, hint: str) -> dict[str, Any]:
+    """Read a JSON object that a run wrote.
+
+    Raises:
+        TrainingError: The file is missing or damaged.
+    """
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(
+            f"{file}: expected a result of an earlier run, found a file that cannot be read: {error}",
+            hint=hint,
+        ) from error
+    if not isinstance(values, dict):
+        raise TrainingError(f"{file}: expected a result of an earlier run, found other values", hint=hint)
+    return values
 
 
 def write_whole(path: Path, data: bytes) -> None:

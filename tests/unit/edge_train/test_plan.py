@@ -10,6 +10,7 @@ import pytest
 
 from edge_train.errors import PlanError
 from edge_train.plan import SECTIONS, Plan, defaults_for
+from edge_train.run.request import DEFAULT_MINUTES, PlanSource
 
 ROOT = Path(__file__).parents[3]
 
@@ -177,3 +178,39 @@ def test_the_examples_of_the_reference_page_are_plans(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
         Plan.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[network]\nwidth = 1" + "0" * 400, "a whole number of more than 63 bits"),
+        ("[training]\nsteps = 0x" + "f" * 9000, "a whole number of more than 63 bits"),
+        ("[output]\ntargets = [[0x" + "f" * 99 + "]]", "a whole number of more than 63 bits"),
+        ("x = " + "[" * 100_000, "deeply nested"),
+        ("[loss]\nname = '" + "x" * 5000 + "'", "loss: expected"),
+    ],
+)
+def test_a_monstrous_value_is_refused_in_short(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(PlanError, match=message) as raised:
+        Plan.read(path, steps=5)
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("setting", ["width", "learning_rate"])
+def test_a_number_that_no_float_holds_is_refused(setting: str) -> None:
+    with pytest.raises(PlanError, match=f"{setting}: expected a number above 0"):
+        Plan(steps=5, **{setting: 10**400})
+    with pytest.raises(PlanError, match="scale of loss arcface: expected a number"):
+        Plan(steps=5, loss_settings={"scale": 10**400})
+
+
+def test_a_default_length_counts_only_without_another(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text("[network]\nwidth = 0.5\n")
+    assert Plan.read(path, defaults={"minutes": 10.0}).minutes == 10
+    assert PlanSource(file=path)._plan({}).minutes == DEFAULT_MINUTES
+    path.write_text("[training]\nsteps = 7\n")
+    plan = Plan.read(path, defaults={"minutes": 10.0})
+    assert (plan.steps, plan.minutes) == (7, None)

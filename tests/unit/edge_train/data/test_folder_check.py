@@ -348,3 +348,44 @@ def test_a_closed_folder_is_named() -> None:
 def test_the_check_imports_no_tensorflow() -> None:
     source = "import sys, edge_train.data.folder_check; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path, contents(24))
+    (folder / "s000" / "self.png").symlink_to("self.png")
+    (folder / "around").symlink_to("around")
+    report = check_folder(folder)
+    assert problem(report, "unreadable").files == (
+        "s000/self.png: expected a file, found a broken link or a device",
+    )
+    assert problem(report, "other_files").files == ("around",)
+    assert not report.refused
+
+
+def test_names_of_other_unicode_forms_and_cases_are_similar(tmp_path: Path) -> None:
+    files = contents(24)
+    for number, name in enumerate(("caf\u00e9", "Cafe\u0301")):
+        files |= {f"{name}/{image}.png": encoded(pixels(50 + number, image)) for image in range(2)}
+    report = check_folder(write(tmp_path, files))
+    assert problem(report, "similar_names").files == ("Cafe\u0301 = caf\u00e9",)
+    assert report.together == (("Cafe\u0301", "caf\u00e9"),)
+
+
+def test_the_digest_follows_from_names_and_bytes(tmp_path: Path) -> None:
+    files = contents(24)
+    first = check_folder(write(tmp_path / "a", files)).digest
+    assert check_folder(write(tmp_path / "b", files)).digest == first
+    # Two pictures change places; names and sizes stay.
+    files["s000/0.png"], files["s001/0.png"] = files["s001/0.png"], files["s000/0.png"]
+    assert check_folder(write(tmp_path / "c", files)).digest != first
+
+
+def test_look_alikes_across_parts_of_a_list_are_named(tmp_path: Path) -> None:
+    files = contents(24)
+    for image in range(2):
+        files[f"S000/{image}.png"] = encoded(pixels(90, image))
+    report = check_folder(write(tmp_path, files))
+    parts = dict.fromkeys(("s000", "S000"), "train")
+    assert "alike_across_parts" not in kinds(report.for_parts(parts))
+    stated = problem(report.for_parts({**parts, "S000": "evaluation"}), "alike_across_parts")
+    assert stated.files == ("evaluation/S000 = train/s000",)

@@ -35,3 +35,12 @@ def test_gray_and_tall_images_keep_their_aspect_ratio() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 32, 1)).astype(np.uint8)
     sheet = opened(draw_contact_sheet([image] * 2, make_augment("drawings"), title="x", versions=2))
     assert sheet.shape[0] > sheet.shape[1]
+
+
+def test_a_name_of_several_lines_is_drawn_on_one() -> None:
+    image = photo(0, 0)
+    first = draw_contact_sheet([image], None, title="x", names=["two\nlines$"], versions=1)
+    assert (
+        opened(first).shape
+        == opened(draw_contact_sheet([image], None, title="x", names=["a"], versions=1)).shape
+    )

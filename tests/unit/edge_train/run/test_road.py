@@ -15,9 +15,11 @@ import pytest
 
 from edge_sdk.model.model_file import ModelFile
 from edge_train.cli import main
+from edge_train.data.layout import PARTS
 from tests.conftest import in_process
 from tests.labelled_images import contents
 from tests.patience import PATIENCE_S
+from tests.unit.edge_train.data.pictures import write
 
 # About a fifth of the subjects are evaluated, enough for a claim at FMR 1e-2.
 _TEXT = "--size 32x32 --width 0.5 --dimension 32 --steps 12 --augmentation none --loss softmax --seed 3"
@@ -40,7 +42,17 @@ def output(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train on the pictures with the command; tests must not write the folder."""
     output = tmp_path_factory.mktemp("trained") / "mine"
     done = subprocess.run(
-        [sys.executable, "-m", "edge_train.cli", pictures, "--output", output, "--json", *SETTINGS],
+        [
+            sys.executable,
+            "-m",
+            "edge_train.cli",
+            pictures,
+            "--output",
+            output,
+            "--json",
+            "--tensorboard",
+            *SETTINGS,
+        ],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -64,7 +76,9 @@ def test_the_output_is_complete_and_nothing_else_stays(output: Path) -> None:
         "mine.split.csv",
         "mine.training.html",
         "mine.training.json",
+        "tensorboard",
     }
+    assert [path for path in (output / "tensorboard").iterdir() if path.is_file()]
     assert not [name for name in names if name.endswith((".partial", ".zip"))]
 
 
@@ -99,7 +113,7 @@ def test_the_same_command_after_the_end_gives_the_result_again(
     output: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in output.iterdir()}
-    outcome = in_process(main, [pictures, "--output", output, *SETTINGS], capsys)
+    outcome = in_process(main, [pictures, "--output", output, "--tensorboard", *SETTINGS], capsys)
     assert outcome.code == 0
     assert "mine.cpu_int8.tflite" in outcome.out
     assert {path.name: path.stat().st_mtime_ns for path in output.iterdir()} == before
@@ -148,3 +162,23 @@ def test_a_killed_run_continues_with_the_same_result(
             ModelFile.open(again / name).card.network_sha256
             == ModelFile.open(output / name).card.network_sha256
         )
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"schema": "edge-sdk/training-run/1"}'])
+def test_a_damaged_result_is_refused(
+    content: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.training.json").write_text(content)
+    outcome = in_process(main, [pictures, "--output", tmp_path, "--name", "mine", *SETTINGS], capsys)
+    assert outcome.code == 3
+    assert "hint: choose another --output" in outcome.err
+
+
+def test_the_sheet_needs_no_sound_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {f"{part}/{part}{n}/{i}.png": b"damaged" for part in PARTS for n in range(3) for i in range(2)}
+    files |= dict(contents(4, 2))
+    files = {name if name.count("/") == 2 else f"train/{name}": data for name, data in files.items()}
+    write(tmp_path / "pictures", files)
+    outcome = in_process(main, [tmp_path / "pictures", "--augment-sheet", tmp_path / "a.png"], capsys)
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

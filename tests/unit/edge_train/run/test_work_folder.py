@@ -92,3 +92,41 @@ def test_an_output_that_was_filled_meanwhile_is_left_alone(tmp_path: Path) -> No
             work.publish(folder, output)
         assert (folder / "result.txt").exists()
     assert [path.name for path in output.iterdir()] == ["other"]
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    output, taken = tmp_path / "mine", tmp_path / "mine.work"
+    taken.mkdir()
+    (taken / "thesis.txt").write_text("years")
+    with pytest.raises(TrainingError, match="files of something else"), WorkFolder.claim(output, IDENTITY):
+        pass
+    WorkFolder.discard(output)
+    assert [path.name for path in taken.iterdir()] == ["thesis.txt"]
+
+
+def test_a_finished_run_is_discarded(tmp_path: Path) -> None:
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY):
+        pass
+    WorkFolder.discard(tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", [["lock"], ["lock", "run.json.partial"]])
+def test_a_run_that_was_killed_at_once_begins_again(tmp_path: Path, left: list[str]) -> None:
+    (tmp_path / "mine.work").mkdir()
+    for name in left:
+        (tmp_path / "mine.work" / name).write_text("")
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY) as work:
+        assert (work.path / "run.json").is_file()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0", "[" * 100_000])
+def test_a_damaged_folder_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "mine.work").mkdir()
+    (tmp_path / "mine.work" / "run.json").write_text(content)
+    with (
+        pytest.raises(TrainingError, match="expected a result of an earlier run") as raised,
+        WorkFolder.claim(tmp_path / "mine", IDENTITY),
+    ):
+        pass
+    assert "remove" in (raised.value.hint or "")
