@@ -24,7 +24,10 @@ from converters.evaluate.runner.write_card import CARD_FMRS, CardUpdate, write_c
 from converters.progress import Progress
 from converters.report.measured_pages import explained_pairs
 from converters.targets.finishing import finish_file
+from edge_sdk.model.operating_point import subjects_needed
 
+#: FMR that fewer subjects support than the FMRs of a card need.
+FMR_OF_FEW_SUBJECTS = 1e-1
 #: Number of worst errors of each kind to show.
 WORST_ERRORS = 8
 _ENROLLED_SHARE = 0.5
@@ -92,7 +95,7 @@ def measure_files(
     integer = [artefact for artefact in opened[1:] if artefact.card.precision == "int8"]
     if integer:
         comparison = compare(
-            opened[0], integer, samples, Protocol(fmrs=CARD_FMRS), cache=cache, stages=_silent
+            opened[0], integer, samples, Protocol(fmrs=protocol.fmrs), cache=cache, stages=_silent
         )
     chosen = files.index(main)
     embedded = embed_with(opened[chosen], samples, cache=cache)
@@ -123,7 +126,9 @@ def _protocol(samples: SampleSet) -> Protocol:
     subjects = [sample.subject for sample in samples.samples]
     drawn = split_open_set(names, subjects, enrolled_share=_ENROLLED_SHARE)
     rule = "half of the evaluation subjects, drawn with seed 0, enrolled with one image each"
-    return Protocol(fmrs=CARD_FMRS, open_set=drawn, open_set_name=rule)
+    few = len(set(subjects)) < subjects_needed(max(CARD_FMRS))
+    fmrs = (FMR_OF_FEW_SUBJECTS, *CARD_FMRS) if few else CARD_FMRS
+    return Protocol(fmrs=fmrs, open_set=drawn, open_set_name=rule)
 
 
 def _claimed(point: Any) -> bool:

@@ -252,7 +252,10 @@ def _rates(evaluation: Evaluation, measured: Measurement) -> dict[str, Any]:
 
 def _split_csv(pictures: CheckedPictures) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    # csv does not quote a carriage return, which a reader takes for the end of the line.
+    unusual = any("\r" in subject for _, own in pictures.parts() for subject in own.names)
+    quoting = csv.QUOTE_ALL if unusual else csv.QUOTE_MINIMAL
+    writer = csv.writer(out, lineterminator="\n", quoting=quoting)
     writer.writerow(("subject", "part"))
     writer.writerows((subject, part) for part, own in pictures.parts() for subject in own.names)
     return out.getvalue()
