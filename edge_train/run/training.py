@@ -38,7 +38,7 @@ class TrainedNetwork:
     def read(cls, folder: Path, name: str) -> TrainedNetwork:
         """Read a finished training."""
         file = folder / f"{name}.history.json"
-        values = read_values(file, hint=f"remove {folder} to train again, or the whole folder around it")
+        values = read_values(file, hint=f"remove {folder.parent} to begin again")
         return cls(folder / f"{name}.keras", values)
 
     def to_json(self) -> dict[str, Any]:

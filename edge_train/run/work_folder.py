@@ -106,7 +106,9 @@ class WorkFolder:
         if folder.is_dir():
             return folder, True
         partial = self.path / f"{name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
+        # The conversion writes into a folder beside its output first, which a kill leaves there.
+        for left in (partial, *self.path.glob(f".{partial.name}.*")):
+            shutil.rmtree(left, ignore_errors=True)
         partial.mkdir()
         try:
             make(partial)

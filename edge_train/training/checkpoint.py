@@ -46,6 +46,10 @@ def read_length(folder: Path, digest: str) -> Length | None:
     path = folder / LENGTH
     try:
         length = Length(**json.loads(path.read_text(encoding="utf-8")))
+        if not (
+            isinstance(length.steps, int) and isinstance(length.curve_every, int) and length.curve_every > 0
+        ):
+            raise ValueError("a number of steps that is not a whole number")
     except FileNotFoundError:
         return None
     except (OSError, TypeError, ValueError) as error:

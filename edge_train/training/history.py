@@ -54,6 +54,11 @@ class HistoryFile:
             return
         if self._path.exists():
             self.rows = [row for row in _read(self._path) if row.step <= step]
+        if [row.step for row in self.rows] != list(range(1, step + 1)):
+            raise TrainingError(
+                f"{self._path}: expected the rows of steps 1 to {step}, found {len(self.rows)} of them",
+                hint="remove the folder to start the training again",
+            )
         partial = self._path.with_suffix(".partial")
         self._write(partial, "w", [",".join((*_COLUMNS, "curve")) + "\n", _lines(self.rows)])
         partial.replace(self._path)

@@ -46,7 +46,10 @@ def test_a_stage_that_was_killed_begins_again(tmp_path: Path) -> None:
         left = work.path / "trained.partial"
         left.mkdir()
         (left / "old").write_text("old")
+        beside = work.path / ".trained.partial.abc"
+        beside.mkdir()
         folder, _ = work.stage("trained", write("new"))
+        assert not beside.exists()
         assert [path.name for path in folder.iterdir()] == ["result.txt"]
 
 

@@ -124,6 +124,14 @@ def test_a_damaged_file_of_the_work_folder_is_named(pictures: Path, tmp_path: Pa
         trained(pictures, folder=tmp_path, steps=1)
 
 
+def test_a_history_without_its_rows_is_refused(pictures: Path, tmp_path: Path) -> None:
+    trained(pictures, folder=tmp_path, steps=2)
+    lines = (tmp_path / "history.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "history.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(TrainingError, match="expected the rows of steps 1 to 2, found 1 of them"):
+        trained(pictures, folder=tmp_path, steps=2)
+
+
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_training_continues(pictures: Path, tmp_path: Path) -> None:
     def interrupt(step: int) -> None:
         if step == 5:
