@@ -53,7 +53,7 @@ def run(request: TrainingRequest) -> RunResult:
         return _run(request)
     except OSError as error:
         raise TrainingError(
-            f"{error.filename or request.output}: cannot be written: {error.strerror or error}",
+            f"{error.filename2 or error.filename or request.output}: cannot be written: {error.strerror or error}",
             hint="free space or choose another --output; the same command continues with the finished stages",
         ) from error
 
@@ -119,7 +119,7 @@ def _run(request: TrainingRequest) -> RunResult:
             with stage("draw the page"):
                 write_page(request, plan, pictures, trained, conversion, measured, values, folder)
             write_whole(folder / f"{name}.plan.toml", plan.to_toml().encode())
-            write_whole(folder / f"{name}.split.csv", _split_csv(pictures).encode())
+            write_whole(folder / f"{name}.split.csv", split_csv(pictures).encode())
             write_whole(folder / f"{name}.training.json", json.dumps(values, indent=1).encode())
             result.append(RunResult(request.output, values))
 
@@ -250,12 +250,12 @@ def _rates(evaluation: Evaluation, measured: Measurement) -> dict[str, Any]:
     }
 
 
-def _split_csv(pictures: CheckedPictures) -> str:
+def split_csv(pictures: CheckedPictures) -> str:
+    """Return the part of each subject as the text of a CSV file, which ``--split`` takes."""
     out = io.StringIO()
     # csv does not quote a carriage return, which a reader takes for the end of the line.
     unusual = any("\r" in subject for _, own in pictures.parts() for subject in own.names)
-    quoting = csv.QUOTE_ALL if unusual else csv.QUOTE_MINIMAL
-    writer = csv.writer(out, lineterminator="\n", quoting=quoting)
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if unusual else csv.QUOTE_MINIMAL)
     writer.writerow(("subject", "part"))
     writer.writerows((subject, part) for part, own in pictures.parts() for subject in own.names)
     return out.getvalue()

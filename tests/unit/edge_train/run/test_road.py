@@ -16,10 +16,12 @@ import pytest
 from edge_sdk.model.model_file import ModelFile
 from edge_train.cli import main
 from edge_train.data.layout import PARTS
+from edge_train.run.pictures import check_pictures
+from edge_train.run.road import split_csv
 from tests.conftest import in_process
 from tests.labelled_images import contents
 from tests.patience import PATIENCE_S
-from tests.unit.edge_train.data.pictures import write
+from tests.unit.edge_train.data.pictures import encoded, pixels, write
 
 # About a fifth of the subjects are evaluated, enough for a claim at FMR 1e-2.
 _TEXT = "--size 32x32 --width 0.5 --dimension 32 --steps 12 --augmentation none --loss softmax --seed 3"
@@ -182,3 +184,15 @@ def test_the_sheet_needs_no_sound_pictures(tmp_path: Path, capsys: pytest.Captur
     outcome = in_process(main, [tmp_path / "pictures", "--augment-sheet", tmp_path / "a.png"], capsys)
     assert outcome.code == 0, outcome.err
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_split_of_any_names_can_be_read_again(tmp_path: Path) -> None:
+    names = ("car\rriage", "new\nline", 'quote"', "a,b", "=1+1", " space ", "\u65e5\u672c")
+    files = contents(24, 2)
+    for number, name in enumerate(names):
+        files |= {f"{name}/{image}.png": encoded(pixels(90 + number, image)) for image in range(2)}
+    checked = check_pictures(write(tmp_path / "pictures", files), seed=0)
+    (tmp_path / "split.csv").write_text(split_csv(checked), newline="", encoding="utf-8")
+    again = check_pictures(tmp_path / "pictures", seed=1, split=tmp_path / "split.csv")
+    assert again.split.to_json() == checked.split.to_json()
+    assert again.digest == checked.digest
