@@ -30,8 +30,9 @@ class FlatAdamW:
         self._sizes = [int(np.prod(weight.shape)) for weight in self._weights]
         factors = [factor for variables, factor in groups for _ in variables]
         decays = [0.0 if name in _NOT_DECAYED else weight_decay for name in names]
-        self._factor = np.repeat(np.asarray(factors, np.float32), self._sizes)
-        self._decay = np.repeat(np.asarray(decays, np.float32), self._sizes)
+        # As tensors they are inputs of the compiled step; arrays would be copied into its graph, which may have 2 GB.
+        self._factor = tf.constant(np.repeat(np.asarray(factors, np.float32), self._sizes))
+        self._decay = tf.constant(np.repeat(np.asarray(decays, np.float32), self._sizes))
         total = sum(self._sizes)
         self._mean = tf.Variable(tf.zeros(total), trainable=False)
         self._square = tf.Variable(tf.zeros(total), trainable=False)
