@@ -207,6 +207,8 @@ class _Loop:
         if tensorboard and folder is not None:
             self._events = EventLog(folder / EVENTS, self._history.rows)
         self._guard = CollapseGuard(length.steps)
+        for row in self._history.rows:
+            self._guard.check(row.step, row)
         self._began = time.monotonic()
 
     def run(self, began: float) -> TrainingResult:

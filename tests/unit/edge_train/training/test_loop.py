@@ -287,6 +287,21 @@ def test_a_real_collapse_is_an_error_that_names_cures(pictures: Path) -> None:
     assert "lower learning rate" in str(caught.value.hint)
 
 
+def test_steps_before_an_interruption_count_for_the_collapse(pictures: Path, tmp_path: Path) -> None:
+    class Unreadable(Noise):
+        def __init__(self, step: int) -> None:
+            self.step = step
+
+        def batch(self, step: int) -> tuple[UInt8Array, Any]:
+            if step == self.step:
+                raise TrainingError("a picture that cannot be read")
+            return super().batch(step)
+
+    for stop, error in ((145, TrainingError), (155, CollapseError)):
+        with pytest.raises(error):
+            trained(pictures, batches=Unreadable(stop), folder=tmp_path, steps=300, learning_rate=3e-3)
+
+
 def test_a_diverging_loss_is_an_error(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(CollapseError, match=r"step \d+: expected a finite (loss|gradient), found (nan|inf)"):
         trained(pictures, folder=tmp_path, loss="softmax", learning_rate=1e30, steps=50)
