@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge_sdk.errors import InputError, ModelContractError
+from edge_sdk.errors import InputError, ModelContractError, ModelError
 from edge_sdk.model.array_contract import AnyContract, ArrayContract
 from edge_sdk.model.input_contract import InputContract
 from edge_sdk.runtime.backends.litert import LiteRtBackend
@@ -108,7 +108,7 @@ class PairExplainer:
         if "positions" in methods:
             try:
                 self._decomposer = Decomposer(data, contract, threads=threads)
-            except ModelContractError as error:
+            except ModelError as error:
                 if not self._occlude:
                     raise
                 self.refused = str(error)
@@ -121,7 +121,8 @@ class PairExplainer:
 
         Raises:
             InputError: A crop has another size or type than expected, or an embedding is zero or not finite.
-            ModelContractError: ``positions`` is the only method, and the sum of the parts is not the network's embedding.
+            ModelError: ``positions`` is the only method, and the sum of the parts is not the network's embedding, or the file
+                states other shapes than the interpreter computes.
         """
         crops = (first, second)
         for crop in crops:
@@ -133,7 +134,7 @@ class PairExplainer:
             try:
                 parts = [self._decomposer.split(crop) for crop in crops]
                 positions = (parts[0].shares(parts[1].embedding), parts[1].shares(parts[0].embedding))
-            except ModelContractError as error:
+            except ModelError as error:
                 if not self._occlude:
                     raise
                 refused = str(error)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from converters.graph.network import Network
-from edge_sdk.errors import InputError, ModelContractError
+from edge_sdk.errors import InputError, ModelContractError, ModelError
 from edge_sdk.model.array_contract import ArrayContract
 from edge_sdk.model.input_contract import InputContract
 from edge_sdk.vision.explanation import PairExplainer, explained_contract
@@ -52,6 +52,20 @@ def test_a_tail_that_is_not_linear_leaves_the_occlusion_map() -> None:
     assert "found RELU after that map" in explanation.refused
     with pytest.raises(ModelContractError, match="found RELU after that map"):
         PairExplainer(data, CONTRACT, methods=("positions",))
+
+
+def test_a_file_that_states_another_map_leaves_the_occlusion_map() -> None:
+    """The interpreter computes the shapes of maps itself, so such a file runs."""
+    net = NetworkBuilder((1, 32, 48, 3))
+    activated = net.unary("RELU", net.conv(net.input, 8))
+    y = net.embedding(activated)
+    net.graph.tensors[activated].shape = [1, 16, 23, 8]
+    data = net.finish(y).data
+    explanation = PairExplainer(data, CONTRACT).explain(*PAIR)
+    assert explanation.positions is None and explanation.occlusion is not None
+    assert "contradict each other" in explanation.refused
+    with pytest.raises(ModelError, match="contradict each other"):
+        PairExplainer(data, CONTRACT, methods=("positions",)).explain(*PAIR)
 
 
 def test_no_method_and_arrays_are_refused() -> None:
