@@ -198,7 +198,8 @@ class Plan:
             basis = {name: value for name, value in basis.items() if name not in _LENGTH}
         if "loss" in changes and changes["loss"] != chosen.get("loss", cls.loss):
             chosen.pop(_LOSS_SETTINGS, None)
-        return cls(**{**basis, **chosen, **changes})
+        given = {**chosen, **changes}
+        return cls(**{**basis, **_matching_batch(given), **given})
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -257,6 +258,17 @@ def defaults_for(subjects: int, images: float) -> dict[str, Any]:
         "images_per_subject": per_subject,
         "dimension": dimension,
     }
+
+
+def _matching_batch(given: Mapping[str, Any]) -> dict[str, int]:
+    """Return P for a given K, for about 128 images in a batch; or K for a large P, so that the batch is allowed."""
+    per_batch, per_subject = given.get("subjects_per_batch"), given.get("images_per_subject")
+    if per_batch is None and isinstance(per_subject, int) and per_subject > 0:
+        return {"subjects_per_batch": max(2, _BATCH // per_subject)}
+    most = Plan.images_per_subject
+    if per_subject is None and isinstance(per_batch, int) and per_batch * most > MAX_BATCH:
+        return {"images_per_subject": max(1, MAX_BATCH // per_batch)}
+    return {}
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -214,3 +214,21 @@ def test_a_default_length_counts_only_without_another(tmp_path: Path) -> None:
     path.write_text("[training]\nsteps = 7\n")
     plan = Plan.read(path, defaults={"minutes": 10.0})
     assert (plan.steps, plan.minutes) == (7, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "batch"),
+    [
+        ({"images_per_subject": 200}, (2, 200)),
+        ({"images_per_subject": 16}, (8, 16)),
+        ({"images_per_subject": 1}, (128, 1)),
+        ({"subjects_per_batch": 2048}, (2048, 2)),
+        ({"subjects_per_batch": 8}, (8, 4)),
+        ({"subjects_per_batch": 8, "images_per_subject": 8}, (8, 8)),
+    ],
+)
+def test_the_other_side_of_a_batch_follows_from_the_given_one(
+    given: dict[str, int], batch: tuple[int, int]
+) -> None:
+    plan = Plan.of(given, defaults=defaults_for(1000, 4), steps=5)
+    assert (plan.subjects_per_batch, plan.images_per_subject) == batch
