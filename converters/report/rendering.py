@@ -15,6 +15,7 @@ from markupsafe import Markup
 from converters import number_format
 from converters.evaluate.metrics.evidence import Unsupported
 from converters.report import evidence_text
+from edge_sdk.escaping import escaped
 
 _FILTERS = (
     number_format.cosine,
@@ -69,6 +70,7 @@ def _environment(package: str) -> Environment:
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("converters.report")]),
         autoescape=True,
+        finalize=_readable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -82,3 +84,8 @@ def _environment(package: str) -> Environment:
         "allow_nan": False,
     }
     return environment
+
+
+def _readable(value: Any) -> Any:
+    """Escape invisible characters of a text, and marks that would reorder the text of the page around a file name."""
+    return escaped(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -22,7 +22,16 @@ from edge_train.data.listing import Listing, list_pictures
 from edge_train.data.picture_problems import linked_groups, review_pictures, unequal_numbers
 from edge_train.data.problems import LEAVE_OUT, REFUSE, SEVERITIES, WARN, Problem
 from edge_train.data.scan import PictureFacts, scan_pictures
-from edge_train.data.split import LEAST, SHARES, Split, split_by, split_subjects, subjects_for, supported_fmr
+from edge_train.data.split import (
+    LEAST,
+    SHARES,
+    Split,
+    least_evaluated,
+    split_by,
+    split_subjects,
+    subjects_for,
+    supported_fmr,
+)
 from edge_train.data.subjects import Subjects
 from edge_train.errors import FolderError
 
@@ -301,6 +310,8 @@ def _numbers(left: dict[str, int], listing: Listing, layout: Layout, fmr: float)
         ]
     problems = unequal_numbers(left)
     evaluated = round(sizes["evaluation"])
+    if layout.parts is None:
+        evaluated = max(evaluated, least_evaluated(total))
     if evaluated < subjects_needed(fmr):
         problems.append(
             Problem(

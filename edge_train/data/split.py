@@ -109,9 +109,8 @@ def split_subjects(
     images = dict(zip(subjects.names, map(len, subjects.images), strict=True))
     groups = _ranked(subjects.names, together, seed)
     calibration_share, evaluation_share = shares[1], shares[2]
-    most_evaluation = total - LEAST["train"] - LEAST["calibration"]
-    wanted_for_claim = min(subjects_needed(_SUPPORTED_FMR), round(1.5 * evaluation_share * total))
-    least_evaluation = min(max(LEAST["evaluation"], wanted_for_claim), most_evaluation)
+    most_evaluation = _most_evaluated(total)
+    least_evaluation = least_evaluated(total, share=evaluation_share)
     evaluation: list[str] = []
     calibration: list[str] = []
     rest: list[str] = []
@@ -131,6 +130,16 @@ def split_subjects(
     split = Split(*(Subjects.of(subjects.samples, sorted(part)) for part in (rest, calibration, evaluation)))
     _check_sizes(split)
     return split
+
+
+def least_evaluated(total: int, *, share: float = SHARES[2]) -> int:
+    """Return the number of subjects that the evaluation part has at least, up to one group of look-alikes."""
+    for_claim = min(subjects_needed(_SUPPORTED_FMR), round(1.5 * share * total))
+    return min(max(LEAST["evaluation"], for_claim), _most_evaluated(total))
+
+
+def _most_evaluated(total: int) -> int:
+    return total - LEAST["train"] - LEAST["calibration"]
 
 
 def _goes_to_calibration(

@@ -17,6 +17,12 @@ def test_text_is_escaped_and_markup_is_not() -> None:
     assert "<dt>&lt;b&gt;</dt>" in page and "<b>x</b>" in page and "&#34;" in page
 
 
+def test_marks_that_reorder_text_are_shown_as_escapes() -> None:
+    page = rendering.render("key_figures.html", figures=[("a\u202eb", Markup("<b>x</b>"), "c\u200bd\ne")])
+    assert "<dt>a\\u202eb</dt>" in page
+    assert "c\\u200bd\ne" in page and "<b>x</b>" in page
+
+
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="figures"):
         rendering.render("key_figures.html")
