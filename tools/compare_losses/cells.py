@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,18 @@ _CALIBRATION = 200
 
 @dataclass(frozen=True)
 class Cell:
-    """Loss, budget and seed of one training."""
+    """Loss, budget, seed and peak learning rate of one training."""
 
     data_set: str
     loss: str
     steps: int
     seed: int
+    learning_rate: float = 1e-2
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Cell:
+        """Return the cell of a row of ``measure_cell``."""
+        return cls(**{item.name: row[item.name] for item in fields(cls) if item.name in row})
 
 
 @dataclass(frozen=True)
@@ -94,15 +101,12 @@ def one_shot(vectors: NDArray[np.float32], subjects: list[str]) -> float:
     return right / (_DRAWS * _WAYS)
 
 
-def measure_cell(
-    cell: Cell, data: DataSet, *, learning_rate: float, work: Path, int8: bool
-) -> dict[str, Any]:
+def measure_cell(cell: Cell, data: DataSet, *, work: Path, int8: bool) -> dict[str, Any]:
     """Train one network and measure it.
 
     Args:
-        cell: Loss, budget and seed.
+        cell: Loss, budget, seed and learning rate.
         data: The data set.
-        learning_rate: Peak learning rate, the same for every loss.
         work: Folder for the files of the conversion.
         int8: True also converts the network and measures the int8 file.
 
@@ -120,7 +124,7 @@ def measure_cell(
     keras.backend.clear_session()
     began, wall = time.process_time(), time.monotonic()
     try:
-        backbone = _train(cell, data, subjects, learning_rate)
+        backbone = _train(cell, data, subjects)
     except TrainingError as error:
         return asdict(cell) | {"error": str(error)}
     spent = {"cpu_s": time.process_time() - began, "wall_s": time.monotonic() - wall}
@@ -133,7 +137,7 @@ def measure_cell(
     return row
 
 
-def _train(cell: Cell, data: DataSet, subjects: Subjects, learning_rate: float) -> keras.Model:
+def _train(cell: Cell, data: DataSet, subjects: Subjects) -> keras.Model:
     from edge_train.backbones import build_backbone
     from edge_train.data.augment import make_augment
     from edge_train.data.batches import SubjectBatches
@@ -150,7 +154,7 @@ def _train(cell: Cell, data: DataSet, subjects: Subjects, learning_rate: float) 
         SubjectBatches(subjects, contract, per_batch=_PER_BATCH, images=_IMAGES, seed=cell.seed),
         contract,
         steps=cell.steps,
-        learning_rate=learning_rate,
+        learning_rate=cell.learning_rate,
         augment=make_augment(data.augmentation),
         seed=cell.seed,
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from converters.output import replace_file
 from converters.progress import logged_stages, stage
 from edge_sdk import console
 
@@ -32,11 +33,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, required=True, help="folder for pictures, results and tables; it is continued")
     add("--omniglot", type=Path, help="folder with Omniglot's archives (default: products alone)")
     add("--losses", help="names of losses, separated by commas (default: all)")
-    add("--steps", default="150,600", help="budgets in steps of 128 images (default: %(default)s)")
+    add(
+        "--steps",
+        type=_budgets,
+        default="150,600",
+        help="budgets in steps of 128 images (default: %(default)s)",
+    )
     add("--seeds", type=int, default=3, help="trainings of each loss and budget (default: %(default)s)")
     add("--rate", type=float, default=1e-2, help="peak learning rate (default: %(default)s)")
     add("--only", choices=("omniglot", "products"), help="train on one data set (default: both)")
     return parser
+
+
+def _budgets(text: str) -> list[int]:
+    return [int(steps) for steps in text.split(",")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,28 +69,25 @@ def _run(options: argparse.Namespace) -> int:
 
 def _measured(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the rows of all cells, in a fixed order; cells that are stored are not trained again."""
-    from edge_train.losses import LOSSES
+    from edge_train.losses import LOSSES, check_settings
     from tools.compare_losses import datasets
     from tools.compare_losses.cells import Cell, measure_cell
 
+    losses = options.losses.split(",") if options.losses else list(LOSSES)
+    for loss in losses:
+        check_settings(loss, {})
     sets = []
     if options.omniglot is not None and options.only != "products":
         sets.append(datasets.omniglot(options.omniglot, options.output))
     if options.only != "omniglot":
         sets.append(datasets.products(options.output))
-    losses = options.losses.split(",") if options.losses else list(LOSSES)
-    budgets = [int(steps) for steps in options.steps.split(",")]
     path = options.output / _RESULTS
-    stored = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            stored[Cell(row["data_set"], row["loss"], row["steps"], row["seed"])] = row
+    stored = {Cell.of(row): row for row in stored_rows(path)}
     cells = [
-        (data, Cell(data.name, loss, steps, seed))
+        (data, Cell(data.name, loss, steps, seed, options.rate))
         for seed in range(options.seeds)
         for data in sets
-        for steps in budgets
+        for steps in options.steps
         for loss in losses
     ]
     for data, cell in cells:
@@ -90,11 +97,21 @@ def _measured(options: argparse.Namespace) -> list[dict[str, Any]]:
             row = measure_cell(
                 cell,
                 data,
-                learning_rate=options.rate,
                 work=options.output,
-                int8=cell.seed == 0 and cell.steps == max(budgets),
+                int8=cell.seed == 0 and cell.steps == max(options.steps),
             )
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         stored[cell] = row
     return [stored[cell] for _, cell in cells]
+
+
+def stored_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of the file of results, and remove a last line that a kill cut off."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        replace_file(path, "".join(lines[:-1]).encode())
+        del lines[-1]
+    return [json.loads(line) for line in lines]

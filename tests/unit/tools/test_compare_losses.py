@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tools.compare_losses.cells import Cell, measure_cell, one_shot
+from tools.compare_losses.cli import main, stored_rows
 from tools.compare_losses.datasets import HELD_OUT_ALPHABETS, omniglot, products
 from tools.compare_losses.tables import budget_sentence, draw, markdown
 
@@ -75,13 +76,31 @@ def test_the_picture_has_a_panel_per_data_set(tmp_path: Path) -> None:
     assert picture.count('id="axes_') == 2
 
 
+def test_a_row_that_a_kill_cut_off_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    assert stored_rows(path) == []
+    whole = json.dumps(row("a", 150, 0, 0.2)) + "\n"
+    path.write_text(whole + whole[:40])
+    assert [Cell.of(item) for item in stored_rows(path)] == [Cell("omniglot", "a", 150, 0)]
+    assert path.read_text() == whole
+
+
+def test_results_of_another_learning_rate_are_not_used() -> None:
+    assert Cell.of(row("a", 150, 0, 0.2)) != Cell("omniglot", "a", 150, 0, 5e-3)
+
+
+def test_an_unknown_loss_is_refused_before_a_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--output", str(tmp_path), "--losses", "arcfase"]) == 3
+    assert "found 'arcfase'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_cell_trains_measures_and_converts(tmp_path: Path) -> None:
     data = products(tmp_path)
-    cell = measure_cell(
-        Cell("products", "arcface", 40, 0), data, learning_rate=1e-2, work=tmp_path, int8=True
-    )
-    assert cell["float"]["eer"] < 0.35
+    cell = measure_cell(Cell("products", "arcface", 40, 0), data, work=tmp_path, int8=True)
+    assert cell["float"]["eer"] < 0.42
     assert cell["int8"]["cosine"] > 0.9
     json.dumps(cell)
 
