@@ -8,12 +8,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_sdk.errors import InputError
 from tools.persons.cameras import CAMERAS, Camera, take_picture
 from tools.persons.wardrobe import Person, person
 
 #: Cameras whose pictures are trained on, and cameras that occur only in the evaluation.
 TRAINED, NEW = CAMERAS[:4], CAMERAS[4:]
 _CALIBRATION, _EVALUATION = 4000, 6000  # first person of each set
+#: Largest number of each kind, so that no person is in two sets.
+_MOST = {
+    "training": _CALIBRATION,
+    "calibration": _EVALUATION - _CALIBRATION,
+    "evaluation": 3999,
+    "pictures": 99,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +30,13 @@ class Settings:
 
     Attributes:
         seed: Seed of all random choices.
-        training: Persons to train on, up to 4000.
-        calibration: Persons whose pictures calibrate the quantization, up to 2000.
-        evaluation: Persons to measure on, up to 3999.
-        pictures: Pictures of each person at each camera.
+        training: Persons to train on, 1..4000.
+        calibration: Persons whose pictures calibrate the quantization, 1..2000.
+        evaluation: Persons to measure on, 1..3999.
+        pictures: Pictures of each person at each camera, 1..99.
+
+    Raises:
+        InputError: A number is out of range.
     """
 
     seed: int = 5
@@ -33,6 +44,13 @@ class Settings:
     calibration: int = 32
     evaluation: int = 160
     pictures: int = 2
+
+    def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise InputError(f"{name}: expected 1..{most}, found {getattr(self, name)}")
+        if self.seed < 0:
+            raise InputError(f"seed: expected 0 or more, found {self.seed}")
 
 
 @dataclass(frozen=True)

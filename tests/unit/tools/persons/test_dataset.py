@@ -11,6 +11,7 @@ import pytest
 from converters.data.samples import open_samples
 from converters.evaluate.metrics.cross_camera import Cameras, cross_camera_pairs
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
+from edge_sdk.errors import InputError
 from tools.persons.cameras import develop
 from tools.persons.cli import main
 from tools.persons.dataset import NEW, TRAINED, Settings, person_sets
@@ -83,3 +84,14 @@ def test_help_works_from_the_checkout_without_tensorflow():
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert "python -m tools.persons --output work/persons" in process.stdout
+
+
+@pytest.mark.parametrize("name", ["training", "calibration", "evaluation", "pictures", "seed"])
+def test_numbers_out_of_range_are_refused(name):
+    with pytest.raises(InputError, match=f"{name}: expected"):
+        Settings(**{name: -1})
+
+
+def test_a_person_cannot_be_in_two_sets():
+    with pytest.raises(InputError, match=r"training: expected 1\.\.4000, found 4001"):
+        Settings(training=4001)
