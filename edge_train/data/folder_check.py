@@ -39,6 +39,8 @@ from edge_train.errors import FolderError
 DEFAULT_FMR = 1e-3
 #: Kind of the warning about look-alikes that the user's split has in different parts.
 ALIKE_ACROSS_PARTS = "alike_across_parts"
+# Images with a higher ratio of their sides lose more than a fifth of their area in a square input.
+_OBLONG = 1.25
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,7 +55,7 @@ class FolderReport:
         usable: Subjects and images that are left; None if training is refused.
         parts: Part of each subject if the folder is split by the user (``train``, ``calibration``, ``evaluation``).
         together: Groups of subjects that stay on one side of the split.
-        median_size: Median height and width of the usable images in pixels; (0, 0) if training is refused.
+        median_size: Height and width in pixels of the usable image with the median area; (0, 0) if training is refused.
         gray: True if no usable image has colour.
         digest: SHA-256 over the names and bytes of the usable images, hex; empty if training is refused.
     """
@@ -128,6 +130,11 @@ class FolderReport:
             height, width = self.median_size
             kind = f"{'grey' if self.gray else 'colour'}, usually {width}x{height} px (width x height)"
             lines.append(f"used: {used}, {kind}")
+            if max(height, width) > _OBLONG * min(height, width):
+                shape = "x".join(str(_rounded(side / max(height, width))) for side in (height, width))
+                lines.append(
+                    f"  to do: give --size of this shape, such as --size {shape} (HEIGHTxWIDTH); a square input leaves out both ends of each image"
+                )
         return "\n".join(lines)
 
 
@@ -223,8 +230,15 @@ def _digest(usable: Subjects, facts: PictureFacts) -> str:
     return digest.hexdigest()
 
 
+def _rounded(share: float) -> int:
+    """Return a side of an input of at most 128 px, a multiple of 16."""
+    return max(16, 16 * round(8 * share))
+
+
 def _median_size(sizes: NDArray[np.int32]) -> tuple[int, int]:
-    height, width = np.median(sizes, axis=0).round().astype(int).tolist()
+    """Return the height and width of the image with the median area, so that they are those of a real image."""
+    area = sizes[:, 0].astype(np.int64) * sizes[:, 1]
+    height, width = sizes[np.argsort(area, kind="stable")[len(area) // 2]].tolist()
     return height, width
 
 
@@ -269,7 +283,7 @@ def _numbers(left: dict[str, int], listing: Listing, layout: Layout, fmr: float)
             Problem(
                 kind="no_images",
                 severity=REFUSE,
-                text="no image",
+                text="no image that can be read",
                 cure="give a folder with one folder per subject: SUBJECT/IMAGE, as JPEG or PNG files",
             )
         ]
@@ -304,7 +318,7 @@ def _numbers(left: dict[str, int], listing: Listing, layout: Layout, fmr: float)
                 kind="few_subjects",
                 severity=REFUSE,
                 text=f"expected {short} with two usable images each, or more ({LEAST['train']} to train, {LEAST['calibration']} to calibrate,"
-                f" {LEAST['evaluation']} to evaluate); measured {measured}",
+                f" {LEAST['evaluation']} to evaluate), found {measured}",
                 cure=f"add subjects; {needed}",
             )
         ]
@@ -313,13 +327,16 @@ def _numbers(left: dict[str, int], listing: Listing, layout: Layout, fmr: float)
     if layout.parts is None:
         evaluated = max(evaluated, least_evaluated(total))
     if evaluated < subjects_needed(fmr):
+        supported = supported_fmr(max(evaluated, LEAST["evaluation"]))
+        goals = dict.fromkeys(goal for goal in (1e-2, fmr) if goal < supported)
+        advice = " or ".join(f"{subjects_for(goal):,} (FMR {goal:g})" for goal in goals)
         problems.append(
             Problem(
                 kind="low_evidence",
                 severity=WARN,
-                text=f"about {evaluated} subjects to evaluate support claims at FMR {supported_fmr(max(evaluated, LEAST['evaluation'])):g};"
+                text=f"about {evaluated} subjects to evaluate support claims at FMR {supported:g};"
                 f" FMR {fmr:g} needs {subjects_needed(fmr):,}",
-                cure=f"give about {subjects_for(fmr):,} subjects in all, or evaluate the file on more subjects later",
+                cure=f"give about {advice} subjects in all, or measure the file on more subjects later (edge-convert evaluate --write-card)",
             )
         )
     return problems

@@ -49,7 +49,7 @@ class Layout:
         images: Full name of each image by its short name, ``subject/file``.
         parts: Part of each subject, if the user split the data set; otherwise None.
         problems: Problems of the places of files.
-        similar: Groups of subjects whose names differ only in case, spaces or an ending such as "copy".
+        similar: Groups of subjects whose names differ only in case, spaces, the encoding of accents or an ending such as "copy".
     """
 
     images: Mapping[str, str]
@@ -159,7 +159,7 @@ def _misplaced(
                 kind="extra_folder",
                 severity=REFUSE,
                 text=f"all subjects are inside {inner}/, which was taken for a subject",
-                cure=f"give the folder {listing.path.name}/{inner}",
+                cure=f"give the folder {listing.path / inner}",
                 files=(inner,),
             )
         )
@@ -181,7 +181,9 @@ def _way_to_inner_folders(listing: Listing, deep: Mapping[str, tuple[str, ...]])
     inner = Counter(top for top, _ in {place[:2] for place in deep.values() if len(place) == 3})
     most = inner.most_common(2)
     if most and (len(most) == 1 or most[0][1] > 10 * most[1][1]):
-        return f"give the folder {listing.path.name}/{most[0][0]}, which has {count(most[0][1], 'folder')} of images"
+        return (
+            f"give the folder {listing.path / most[0][0]}, which has {count(most[0][1], 'folder')} of images"
+        )
     return "move these into one folder and give each a name of its own, such as OUTER.INNER"
 
 
@@ -213,6 +215,7 @@ def _common(places: list[tuple[str, ...]]) -> tuple[str, ...]:
 def _similar_names(subjects: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name in subjects:
+        # Some systems store an accent as a character of its own (NFD), others within the letter (NFC).
         plain = re.sub(r"[\s_.-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
         groups[_COPY_ENDING.sub("", plain).strip() or plain].append(name)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
@@ -246,7 +249,13 @@ def _ignored_files(listing: Listing) -> list[Problem]:
     pictures, archives = ending(listing.others, _PICTURES), ending(listing.others, _ARCHIVES)
     rest = tuple(sorted(set(listing.others) - {*pictures, *archives}))
     kinds = (
-        ("other_pictures", pictures, "picture", "of a format that is not read", "save them as JPEG or PNG"),
+        (
+            "other_pictures",
+            pictures,
+            "picture",
+            "of a format that is not read",
+            "save them as JPEG or PNG; phones store HEIC unless their camera is set to JPEG",
+        ),
         (
             "archives_inside",
             archives,
@@ -258,20 +267,20 @@ def _ignored_files(listing: Listing) -> list[Problem]:
             "other_files",
             rest,
             "file",
-            "that are no images by their suffix",
+            "without the suffix of an image",
             "nothing, if they are not meant as images",
         ),
         (
             "hidden",
             listing.hidden,
-            "name",
-            "with a dot at the start",
+            "hidden file",
+            "with a dot at the start of its name",
             "nothing, if they are not meant as images",
         ),
         ("links", listing.links, "link", "to folders, which are not followed", "copy the folders"),
         ("link_loops", listing.loops, "link", "to a folder that contains the link", "remove the links"),
         ("closed_folders", listing.closed, "folder", "that may not be read", "change the permissions"),
-        ("misnamed", listing.misnamed, "name", "that are not valid UTF-8", "rename them"),
+        ("misnamed", listing.misnamed, "name", "not in valid UTF-8", "rename them"),
     )
     return [
         Problem(

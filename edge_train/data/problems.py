@@ -21,6 +21,11 @@ MAX_LISTED_FILES = 1000
 _LABELS = {REFUSE: "refused", LEAVE_OUT: "left out", WARN: "warning"}
 
 
+def _quoted(name: str) -> str:
+    """Quote a name with a space at an end, which is invisible otherwise."""
+    return name if name == name.strip() else f"'{name}'"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """A problem of the pictures, with its cure. The names of the fields are keys of the JSON form.
@@ -51,13 +56,17 @@ class Problem:
         }
 
     def to_text(self) -> str:
-        """Return the problem in three lines at most, safe for a terminal."""
+        """Return the problem as text, safe for a terminal: its names in one line, or in one line each if they have messages."""
         lines = [
             f"{_LABELS[self.severity]}: {escaped_line(self.text)}",
             f"  to do: {escaped_line(self.cure)}",
         ]
         if self.files:
-            shown = ", ".join(escaped_line(name) for name in self.files[:_SHOWN_FILES])
+            names = [_quoted(escaped_line(name)) for name in self.files[:_SHOWN_FILES]]
             more = len(self.files) - _SHOWN_FILES
-            lines.append(f"  {shown}" + (f" and {more:,} more" if more > 0 else ""))
+            rest = f" and {more:,} more" if more > 0 else ""
+            if any(", " in name for name in names):
+                lines += [f"  {name}" for name in names] + ([f" {rest}"] if rest else [])
+            else:
+                lines.append(f"  {', '.join(names)}{rest}")
         return "\n".join(lines)

@@ -41,7 +41,7 @@ class PictureFacts:
     Args:
         names: Name of each picture, ``subject/file``.
         faults: Message for each picture that cannot be used, by position.
-        sizes: Height and width as stored, shape (N, 2), int32; 0 if unknown.
+        sizes: Height and width of the upright picture, shape (N, 2), int32; 0 if unknown.
         small: True for pictures with a side under 16 px, shape (N,).
         gray: True for pictures without colour, shape (N,).
         blank: True for pictures of one flat colour, shape (N,).
@@ -131,6 +131,8 @@ def _look_at(facts: PictureFacts, position: int, read: Callable[[str], bytes], t
     name = facts.names[position]
     try:
         content = read(name)
+        if not content:
+            raise InputError("expected an image, found an empty file")
         facts.digests[position] = np.frombuffer(hashlib.blake2b(content, digest_size=16).digest(), np.uint8)
         container = read_container(content)
         facts.sizes[position] = container.height, container.width
@@ -151,6 +153,8 @@ def _look_at(facts: PictureFacts, position: int, read: Callable[[str], bytes], t
         return
     if not container.width:
         facts.sizes[position] = image.shape[:2]
+    elif (image.shape[0] > image.shape[1]) != (container.height > container.width):
+        facts.sizes[position] = container.width, container.height  # EXIF turns the picture by 90 degrees.
     facts.small[position] = facts.sizes[position].min() < MIN_SIDE_PX
     thumbnail = Image.fromarray(image).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BILINEAR)
     facts.thumbnails[position] = small = np.asarray(thumbnail)

@@ -70,8 +70,17 @@ def supported_fmr(subjects: int) -> float:
 
 
 def subjects_for(fmr: float, *, share: float = SHARES[2]) -> int:
-    """Return the number of all subjects with which the evaluation part supports an FMR."""
-    return math.ceil(max(subjects_needed(fmr), MIN_SUBJECTS) / share)
+    """Return the number of all subjects with which the evaluation part of ``split_subjects`` supports an FMR.
+
+    The split raises the evaluation part to 10 subjects, and to 1.5 times its share for the subjects that FMR 1e-2 needs.
+    """
+    needed = max(subjects_needed(fmr), MIN_SUBJECTS)
+    least = sum(LEAST.values())
+    if needed <= MIN_SUBJECTS:
+        return least
+    if needed <= subjects_needed(_SUPPORTED_FMR):
+        return max(least, math.ceil(needed / (1.5 * share) - 1e-9))
+    return max(least, math.ceil(needed / share))
 
 
 def split_subjects(
@@ -219,7 +228,11 @@ def read_parts(path: str | Path) -> dict[str, str]:
                 )
             rows = [(row["subject"], row["part"]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FolderError(f"{path}: cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise FolderError(
+            f"{path}: expected a split file, but it cannot be read: {reason}",
+            hint="give a CSV file with the columns subject and part",
+        ) from error
     parts: dict[str, str] = {}
     for number, (subject, part) in enumerate(rows, 2):
         if part not in PARTS or not subject:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_train.data.problems import LEAVE_OUT
+
 SCHEMA = "edge-sdk/training-run/1"
 
 
@@ -31,6 +33,15 @@ class RunResult:
         """Return the result as JSON values."""
         return dict(self.values)
 
+    def _remarks(self) -> list[str]:
+        """Return the remarks of the check of the pictures, without those that the notes repeat."""
+        problems = self.values["check"]["problems"]
+        return [
+            f"{'left out: ' if problem['severity'] == LEAVE_OUT else ''}{problem['text']}"
+            for problem in problems
+            if problem["kind"] != "low_evidence"
+        ]
+
     def to_text(self) -> str:
         """Format the result for a terminal."""
         split, training = self.values["split"], self.values["training"]
@@ -42,6 +53,7 @@ class RunResult:
             f"{self.values['name']}: {', '.join(parts)}",
             f"trained {training['steps']} steps in {training['seconds']:.0f} s",
             *(f"note: {note}" for note in self.values["notes"]),
+            *(f"pictures: {text}" for text in self._remarks()),
             "",
         ]
         files = self.values["files"]
@@ -53,12 +65,13 @@ class RunResult:
             lines.append(
                 f"{file['file']:<{width}}  {file['size_bytes'] / 1e6:>5.2f} MB  {eer:>7}  {rates or '-'}"
             )
-        lines += [""] + [
+        thresholds = [
             f"threshold {point['threshold']:.4f} for FMR {point['fmr']:g} in the card of {file['file']}"
             for file in files
             if file["file"] == self.values["main"]
             for point in file["thresholds"]
         ]
+        lines += ["", *thresholds] if thresholds else []
         lines += [f"error: {refusal}" for refusal in self.values["refusals"]]
         lines += ["", f"results: {self.output}", f"page: {self.output / self.values['page']}"]
         return "\n".join(lines)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from edge_train.data.folder_check import FolderReport, check_folder
 from edge_train.data.problems import LEAVE_OUT, REFUSE, WARN, Problem
@@ -54,7 +55,7 @@ def test_too_little_evidence_is_stated_with_numbers(tmp_path: Path) -> None:
     assert remark.severity == WARN
     assert len(report.split(seed=0).evaluation.names) in range(13, 18)
     assert "about 15 subjects" in remark.text and "FMR 0.001 needs 78" in remark.text
-    assert "390" in remark.cure
+    assert "84 (FMR 0.01) or 390 (FMR 0.001)" in remark.cure
 
 
 def test_pictures_that_cannot_be_used_are_left_out(tmp_path: Path) -> None:
@@ -154,13 +155,44 @@ def test_similar_names_are_named_and_kept_together(tmp_path: Path) -> None:
     assert report.together == (("Cola", "cola", "cola (2)"), ("tea", "tea_old"))
 
 
+def test_names_that_differ_in_the_encoding_of_accents_are_nearly_equal(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    images = contents(24)
+    for number, name in enumerate((composed, decomposed), 50):
+        images |= {f"{name}/{image}.png": encoded(pixels(number, image)) for image in range(2)}
+    report = check_folder(write(tmp_path, images))
+    assert problem(report, "similar_names").files == (f"{decomposed} = {composed}",)
+
+
+def test_photographs_turned_by_exif_have_their_upright_size(tmp_path: Path) -> None:
+    images = {}
+    for subject in range(24):
+        for image in range(2):
+            upright = np.tile(pixels(subject, image), (3, 2, 1))
+            turned = (subject + image) % 2 == 1
+            file = io.BytesIO()
+            orientation = Image.Exif()
+            orientation[ExifTags.Base.Orientation] = 6 if turned else 1
+            Image.fromarray(np.rot90(upright) if turned else upright).save(file, "JPEG", exif=orientation)
+            images[f"s{subject:03d}/{image}.jpg"] = file.getvalue()
+    report = check_folder(write(tmp_path, images))
+    assert report.median_size == (96, 64)
+    assert "mixed_aspect_ratios" not in kinds(report)
+    assert "--size 128x80" in report.to_text()
+
+
+def test_each_file_with_a_message_has_a_line(tmp_path: Path) -> None:
+    report = check_folder(write(tmp_path, {**contents(24), "s000/empty.png": b"", "s001/text.jpg": b"text"}))
+    assert "\n  s000/empty.png: expected an image, found an empty file\n  s001/text.jpg: " in report.to_text()
+
+
 def test_few_subjects_are_refused_with_the_numbers_needed(tmp_path: Path) -> None:
     few = check_folder(write(tmp_path / "few", contents(19)))
     assert few.refused
     refusal = problem(few, "few_subjects")
     assert refusal.severity == REFUSE
     assert "20 subjects" in refusal.text and "19 subjects" in refusal.text
-    assert "about 125 in all" in refusal.cure
+    assert "about 84 in all" in refusal.cure
     with pytest.raises(FolderError, match="20 subjects") as error:
         few.split(seed=0)
     assert error.value.hint == refusal.cure
@@ -199,7 +231,7 @@ def test_misplaced_folders_are_named(tmp_path: Path) -> None:
     assert not some.refused
 
     beside = check_folder(write(tmp_path / "beside", {**contents(1), **contents(24, prefix="products/")}))
-    assert "give the folder beside/products, which has 24 folders" in problem(beside, "nested_images").cure
+    assert "beside/products, which has 24 folders" in problem(beside, "nested_images").cure
 
 
 def test_parts_that_share_subjects_are_no_split(tmp_path: Path) -> None:

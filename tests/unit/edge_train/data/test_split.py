@@ -87,7 +87,7 @@ def test_groups_stay_on_one_side() -> None:
 def test_too_few_subjects_or_bad_shares_are_refused() -> None:
     with pytest.raises(FolderError, match=r"at least 20 subjects.*found 19") as error:
         split_subjects(subjects(19), seed=0)
-    assert "125" in str(error.value.hint)
+    assert "84" in str(error.value.hint)
     for shares in ((0.7, 0.2, 0.2), (1.0, 0.0, 0.0)):
         with pytest.raises(FolderError, match="three shares"):
             split_subjects(subjects(50), seed=0, shares=shares)
@@ -99,7 +99,9 @@ def test_supported_fmr_follows_the_rule_of_three() -> None:
     assert supported_fmr(24) == pytest.approx(0.1)
     assert supported_fmr(25) == pytest.approx(0.01)
     assert supported_fmr(78) == pytest.approx(1e-3)
-    assert subjects_for(1e-2) == 125
+    assert [subjects_for(fmr) for fmr in (1e-1, 1e-2, 1e-3)] == [20, 84, 390]
+    for total, least in ((20, 10), (84, 25)):
+        assert len(split_subjects(subjects(total), seed=3).evaluation.names) >= least
 
 
 def test_a_list_of_the_user_is_kept(tmp_path: Path) -> None:
