@@ -116,7 +116,10 @@ class Plan:
 
     def _check_input(self) -> None:
         if not (isinstance(self.size, tuple) and len(self.size) == 2):
-            raise PlanError(f"size: expected (height, width) in pixels, found {self.size!r}")
+            raise PlanError(
+                f"size: expected (height, width) in pixels, found {self.size!r}",
+                hint="a plan file has size = [128, 64], or size = 96 for a square; --size has 128x64",
+            )
         for side, name in zip(self.size, ("height", "width"), strict=True):
             _check_whole(f"{name} of size", side, MIN_SIDE_PX, MAX_SIDE_PX)
         _check_name("color", self.color, ("rgb", "gray"))
@@ -286,7 +289,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
     except ValueError as error:
         if isinstance(error, PlanError):
             raise
-        raise PlanError(f"{path}: expected TOML, found an error: {error}") from error
+        raise PlanError(
+            f"{path}: expected TOML, found an error: {error}",
+            hint="text needs quotation marks, and a size is [height, width]; docs/reference/training-plan.md has examples",
+        ) from error
     except RecursionError as error:
         raise PlanError(f"{path}: expected a plan file, found deeply nested values") from error
     settings: dict[str, Any] = {}

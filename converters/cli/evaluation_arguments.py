@@ -111,7 +111,7 @@ def add_execution(parser: argparse.ArgumentParser, scope: str) -> None:
 def count(text: str) -> int:
     """Parse a whole number of at most 9 digits."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number without a sign, found {text!r}")
     return int(text)
 
 

@@ -170,7 +170,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_other(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("without training")
+    group = parser.add_argument_group("without training").add_mutually_exclusive_group()
     group.add_argument("--check", action="store_true", help="check the pictures, print the report, and end")
     group.add_argument(
         "--augment-sheet",
@@ -182,6 +182,8 @@ def _add_other(parser: argparse.ArgumentParser) -> None:
 
 def _act(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     if arguments.check:
+        if arguments.plan is not None:
+            _plan(parser, arguments)
         return _check(arguments)
     if arguments.augment_sheet is None and arguments.output is None:
         parser.error("expected --output, --check or --augment-sheet, found none")

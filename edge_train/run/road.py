@@ -27,7 +27,7 @@ from edge_train.run.pictures import CheckedPictures, check_pictures
 from edge_train.run.request import TrainingRequest
 from edge_train.run.result import SCHEMA, RunResult
 from edge_train.run.training import TrainedNetwork, input_contract, train_network
-from edge_train.run.work_folder import WorkFolder, read_values, write_whole
+from edge_train.run.work_folder import WorkFolder, differing_settings, read_values, write_whole
 
 #: Number of pairs of each kind of which the page shows the parts that make their cosine.
 EXPLAINED_PAIRS = 2
@@ -59,6 +59,11 @@ def run(request: TrainingRequest) -> RunResult:
 
 
 def _run(request: TrainingRequest) -> RunResult:
+    if request.output.resolve().is_relative_to(request.pictures.resolve()):
+        raise TrainingError(
+            f"{request.output}: expected an output folder outside {request.pictures}, found it inside",
+            hint="choose another --output: results among the pictures would count as a subject",
+        )
     _check_output(request)
     pictures = check_pictures(request.pictures, seed=request.plan.seed, split=request.split)
     plan = request.plan_for(pictures.split.train)
@@ -174,7 +179,8 @@ def _finished(request: TrainingRequest, identity: Mapping[str, Any]) -> RunResul
     other = [key for key in identity if earlier.get(key) != identity[key]]
     if other:
         raise TrainingError(
-            f"{request.output}: expected no results or those of the same {' and '.join(other)}, found those of another",
+            f"{request.output}: expected no results or those of the same {' and '.join(other)}, found those of another"
+            f"{differing_settings(earlier, identity)}",
             hint="choose another --output, or remove the folder to train again",
         )
     return result

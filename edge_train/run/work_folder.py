@@ -88,7 +88,8 @@ class WorkFolder:
         other = [key for key in expected if earlier.get(key) != expected[key]]
         if other:
             raise TrainingError(
-                f"{self.path}: expected an unfinished run with the same {' and '.join(other)}, found one with another",
+                f"{self.path}: expected an unfinished run with the same {' and '.join(other)}, found one with another"
+                f"{differing_settings(earlier, expected)}",
                 hint=f"repeat its command to continue it, or remove {self.path} to begin again",
             )
 
@@ -154,6 +155,13 @@ def read_values(file: Path, *, hint: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise TrainingError(f"{file}: expected a result of an earlier run, found other values", hint=hint)
     return values
+
+
+def differing_settings(earlier: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Return the settings in which two plans differ, such as `` (steps = 60; now steps = 70)``; empty for equal plans."""
+    plans = [str(identity.get("plan", "")).splitlines() for identity in (earlier, expected)]
+    before, now = ([line for line in plan if line not in other] for plan, other in (plans, plans[::-1]))
+    return f" ({', '.join(before) or 'none'}; now {', '.join(now) or 'none'})" if before or now else ""
 
 
 def write_whole(path: Path, data: bytes) -> None:

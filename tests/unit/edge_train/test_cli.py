@@ -44,6 +44,8 @@ def test_the_help_imports_neither_tensorflow_nor_keras() -> None:
     [
         (["pictures"], "expected --output, --check or --augment-sheet, found none"),
         (["pictures", "--output", "o", "--steps", "0"], "steps"),
+        (["pictures", "--output", "o", "--steps", "-5"], "without a sign"),
+        (["pictures", "--check", "--augment-sheet", "s.png"], "not allowed with"),
         (["pictures", "--output", "o", "--steps", "5", "--minutes", "1"], "not allowed with"),
         (["pictures", "--output", "o", "--size", "8x8"], "size"),
         (["pictures", "--output", "o", "--target", "toaster"], "toaster"),

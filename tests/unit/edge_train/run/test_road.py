@@ -126,8 +126,17 @@ def test_the_output_of_another_plan_is_refused(
 ) -> None:
     outcome = in_process(main, [pictures, "--output", output, *SETTINGS, "--seed", "4"], capsys)
     assert outcome.code == 3
-    assert "same plan" in outcome.err
+    assert "same plan, found those of another (seed = 3; now seed = 4)" in outcome.err
     assert "hint: choose another --output" in outcome.err
+
+
+def test_an_output_folder_among_the_pictures_is_refused(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = in_process(main, [pictures, "--output", pictures / "mine", *SETTINGS], capsys)
+    assert outcome.code == 3
+    assert "expected an output folder outside" in outcome.err
+    assert not (pictures / "mine").exists()
 
 
 def test_a_folder_with_other_files_is_refused(
