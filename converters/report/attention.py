@@ -33,6 +33,7 @@ def _study(study: PairStudy) -> dict[str, object]:
         "cosine": study.explanation.cosine,
         "shares": None if positions is None else [float(shares.values.sum()) for shares in positions],
         "constants": None if positions is None else [shares.constant for shares in positions],
+        "refused": study.explanation.refused,
         "remainder": None if positions is None else max(abs(shares.remainder) for shares in positions),
         "picture": picture(study.picture(), _PICTURE_PX),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from converters.data.samples import SampleSet
 from converters.number_format import count
 from edge_sdk.types import UInt8Array
+from edge_train.losses.choice import defaults
 from edge_train.pages.training_page import PageContent, names_of_pictures, render_training_page
 from edge_train.plan import Plan
 from edge_train.run.augmentation import contact_sheet
@@ -67,14 +68,21 @@ def _facts(
     plan: Plan, trained: TrainedNetwork, conversion: Conversion, values: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
     per_batch = min(plan.subjects_per_batch, values["split"]["train"]["subjects"])
-    settings = ", ".join(f"{name} {value:g}" for name, value in plan.loss_settings.items())
+    settings = defaults(
+        plan.loss,
+        classes=values["split"]["train"]["subjects"],
+        dimension=plan.dimension,
+        steps=trained.values["steps"],
+    )
+    loss = [f"{name} {_short(value)}" for name, value in {**settings, **plan.loss_settings}.items()]
     times = [
-        f"{file.file} {file.time_ratio:.2f}x" for file in conversion.files[1:] if file.time_ratio is not None
+        f"{file.file} {'unreliable beside other work' if file.time_ratio is None else f'{file.time_ratio:.2f}x'}"
+        for file in conversion.files[1:]
     ]
     return [
         ("Input", f"{plan.size[0]} x {plan.size[1]} px, {plan.color}"),
         ("Network", f"{plan.backbone}, width {plan.width:g}, {count(plan.dimension, 'value')}"),
-        ("Loss", f"{plan.loss}{', ' + settings if settings else ''}"),
+        ("Loss", ", ".join([plan.loss, *loss])),
         ("Augmentation", plan.augmentation),
         ("Batch", f"{per_batch} subjects x {plan.images_per_subject} images"),
         ("Steps", count(trained.values["steps"])),
@@ -88,6 +96,10 @@ def _facts(
         ("Conversion", conversion.verdict),
         ("Targets", ", ".join(plan.targets)),
     ]
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else str(value)
 
 
 def _pixels(samples: SampleSet, names: tuple[str, ...]) -> dict[str, UInt8Array]:

@@ -42,6 +42,6 @@ def alike_note(comparisons: Comparisons, names: tuple[str, ...]) -> str | None:
     ]
     more = ", ..." if len(best) > MOST_PAIRS else ""
     return (
-        f"subjects with a score at or above the median mated score, {median:.4f}: {', '.join(shown)}{more}; check that"
-        " they are different, because one subject under two names raises every threshold"
+        f"different subjects with a score at or above the median mated score, {median:.4f}: {', '.join(shown)}{more}; look at"
+        " their pictures: the network confuses them, or one subject has two names, which raises every threshold"
     )
