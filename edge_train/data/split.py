@@ -224,7 +224,7 @@ def read_parts(path: str | Path) -> dict[str, str]:
             if reader.fieldnames is None or not {"subject", "part"} <= set(reader.fieldnames):
                 raise FolderError(
                     f"{path}: expected the columns subject and part, found {', '.join(reader.fieldnames or ['none'])}",
-                    hint="write a first line `subject,part`, then one line for each subject",
+                    hint="write a first line `subject,part` with a comma, then one line for each subject",
                 )
             rows = [(row["subject"], row["part"]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
