@@ -28,7 +28,7 @@ def test_three_pairs_are_named_at_most() -> None:
     note = alike_note(AllPairs(vectors, names), names)
     assert note is not None
     assert note.count(" and ") == 3
-    assert ", ...; check" in note
+    assert ", ...; look" in note
 
 
 def test_different_subjects_give_no_note() -> None:
