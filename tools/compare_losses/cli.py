@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--steps",
         type=_budgets,
-        default="150,600",
+        default="100,400",
         help="budgets in steps of 128 images (default: %(default)s)",
     )
     add("--seeds", type=int, default=3, help="trainings of each loss and budget (default: %(default)s)")

@@ -79,7 +79,8 @@ def _table(rows: Sequence[Row], steps: int) -> str:
             lines.append(f"| {loss} | {group[0]['error'].splitlines()[0]} |" + " |" * (len(FMRS) + 3))
             continue
         eers = [rates["eer"] for rates in good]
-        cells = [f"{_percent(float(np.mean(eers)))} ({_percent(min(eers))}..{_percent(max(eers))})"]
+        span = f" ({_percent(min(eers))}..{_percent(max(eers))})" if len(eers) > 1 else ""
+        cells = [_percent(float(np.mean(eers))) + span]
         cells += [_tar_cell(good, place) for place in range(len(FMRS))]
         cells.append(_percent(float(np.mean([rates["one_shot"] for rates in good]))))
         cells.append(f"{np.mean([row['cpu_s'] for row in group if 'cpu_s' in row]):.0f}")
@@ -153,7 +154,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             )
         axis.set(title=f"{data_set}, held-out subjects", xlabel="EER, %", xlim=(0, None))
         axis.grid(axis="x", color="#dddddd")
-        axis.legend(loc="lower right", frameon=False)
+        axis.legend(loc="upper right", frameon=False)
     axes[0][0].set_yticks(range(len(losses)), losses)
     axes[0][0].invert_yaxis()
     figure.tight_layout()
