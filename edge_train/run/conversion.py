@@ -59,7 +59,9 @@ class Conversion:
     @classmethod
     def read(cls, folder: Path, name: str) -> Conversion:
         """Read the report of the conversion of a model from a folder."""
-        report = read_values(folder / f"{name}.report.json", hint=f"remove {folder} to convert again")
+        keys = ("artefacts", "refused", "refused_files", "notes", "verdict")
+        file = folder / f"{name}.report.json"
+        report = read_values(file, keys=keys, hint=f"remove {folder} to convert again")
         artefacts = report["artefacts"]
         refusals = [
             *(f"no files for {target['name']}: {target['error']}" for target in report["refused"]),

@@ -189,8 +189,9 @@ def _finished(request: TrainingRequest, identity: Mapping[str, Any]) -> RunResul
 def _read(request: TrainingRequest) -> RunResult:
     file = request.output / f"{request.model_name}.training.json"
     hint = "choose another --output, or remove the folder to train again"
-    values = read_values(file, hint=hint)
-    if values.get("schema") != SCHEMA or not isinstance(values.get("identity"), dict):
+    keys = ("schema", "identity", "split", "training", "files", "main", "notes", "refusals", "page")
+    values = read_values(file, keys=keys, hint=hint)
+    if values["schema"] != SCHEMA or not isinstance(values["identity"], dict):
         raise TrainingError(f"{file}: expected the result {SCHEMA}, found other values", hint=hint)
     return RunResult(request.output, values)
 

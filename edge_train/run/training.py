@@ -38,7 +38,8 @@ class TrainedNetwork:
     def read(cls, folder: Path, name: str) -> TrainedNetwork:
         """Read a finished training."""
         file = folder / f"{name}.history.json"
-        values = read_values(file, hint=f"remove {folder.parent} to begin again")
+        keys = ("steps", "seconds", "losses", "curve")
+        values = read_values(file, keys=keys, hint=f"remove {folder.parent} to begin again")
         return cls(folder / f"{name}.keras", values)
 
     def to_json(self) -> dict[str, Any]:

@@ -7,10 +7,11 @@ is removed at the end.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ class WorkFolder:
             )
 
     def stage(self, name: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
-        """Return the folder of a finished stage; make it if it does not exist.
+        """Return the folder of a finished stage; make it if it does not exist, or if its files have changed since.
 
         Args:
             name: Name of the stage.
@@ -104,8 +105,9 @@ class WorkFolder:
             The folder, and True if an earlier run had finished the stage.
         """
         folder = self.path / name
-        if folder.is_dir():
+        if folder.is_dir() and self._intact(name):
             return folder, True
+        shutil.rmtree(folder, ignore_errors=True)
         partial = self.path / f"{name}.partial"
         # The conversion writes into a folder beside its output first, which a kill leaves there.
         for left in (partial, *self.path.glob(f".{partial.name}.*")):
@@ -114,11 +116,23 @@ class WorkFolder:
         try:
             make(partial)
             _flush(partial)
+            write_whole(self._digests(name), json.dumps(_contents(partial)).encode())
             partial.rename(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         return folder, False
+
+    def _digests(self, name: str) -> Path:
+        return self.path / f"{name}.digests.json"
+
+    def _intact(self, name: str) -> bool:
+        """Return whether a finished stage has the files that it was finished with, byte for byte."""
+        try:
+            expected = json.loads(self._digests(name).read_bytes())
+            return bool(_contents(self.path / name) == expected)
+        except (OSError, ValueError, RecursionError):
+            return False
 
     def publish(self, folder: Path, output: Path) -> None:
         """Rename a complete folder to the output folder, and remove the work folder.
@@ -139,8 +153,13 @@ class WorkFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def read_values(file: Path, *, hint: str) -> dict[str, Any]:
+def read_values(file: Path, *, keys: Sequence[str] = (), hint: str) -> dict[str, Any]:
     """Read a JSON object that a run wrote.
+
+    Args:
+        file: The file.
+        keys: Keys that the object must have.
+        hint: What to do about a damaged file.
 
     Raises:
         TrainingError: The file is missing or damaged.
@@ -152,7 +171,7 @@ def read_values(file: Path, *, hint: str) -> dict[str, Any]:
             f"{file}: expected a result of an earlier run, found a file that cannot be read: {error}",
             hint=hint,
         ) from error
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not values.keys() >= set(keys):
         raise TrainingError(f"{file}: expected a result of an earlier run, found other values", hint=hint)
     return values
 
@@ -180,3 +199,13 @@ def _flush(folder: Path) -> None:
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a folder, hex, by its name relative to the folder."""
+    contents = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                contents[str(path.relative_to(folder))] = hashlib.file_digest(file, "sha256").hexdigest()
+    return contents

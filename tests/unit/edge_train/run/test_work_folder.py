@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_train.errors import TrainingError
+from edge_train.run.conversion import Conversion
 from edge_train.run.work_folder import WorkFolder
 
 IDENTITY = {"plan": "steps = 5", "pictures": "ab"}
@@ -133,3 +134,30 @@ def test_a_damaged_folder_is_refused(tmp_path: Path, content: str) -> None:
     ):
         pass
     assert "remove" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"verdict": "good"}', "[]"])
+def test_a_damaged_report_of_a_conversion_names_the_stage(tmp_path: Path, content: str) -> None:
+    (tmp_path / "mine.report.json").write_text(content)
+    with pytest.raises(TrainingError, match=r"mine\.report\.json: expected") as raised:
+        Conversion.read(tmp_path, "mine")
+    assert str(tmp_path) in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("change", ["edited", "removed", "added", "digests"])
+def test_a_finished_stage_whose_files_changed_is_made_again(tmp_path: Path, change: str) -> None:
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY) as work:
+        folder, _ = work.stage("trained", write("whole"))
+        if change == "edited":
+            (folder / "result.txt").write_text("whola")
+        elif change == "removed":
+            (folder / "result.txt").unlink()
+        elif change == "added":
+            (folder / "other.txt").write_text("other")
+        else:
+            (work.path / "trained.digests.json").write_text("{")
+        again, earlier = work.stage("trained", write("whole"))
+        assert not earlier
+        assert [path.name for path in again.iterdir()] == ["result.txt"]
+        assert work.stage("trained", write("other")) == (folder, True)
+        assert (folder / "result.txt").read_text() == "whole"
