@@ -18,7 +18,7 @@ from typing import Any
 
 from edge_train.errors import TrainingError
 
-_IDENTITY, _LOCK = "run.json", "lock"
+_IDENTITY, _LOCK, _DIGESTS = "run.json", "lock", ".digests.json"
 
 
 class WorkFolder:
@@ -87,12 +87,22 @@ class WorkFolder:
             return
         earlier = read_values(file, hint=f"remove {self.path} to begin again")
         other = [key for key in expected if earlier.get(key) != expected[key]]
-        if other:
+        if other and self._is_bare():
+            # Such as after a plan whose minutes were too few.
+            for path in self.path.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+            write_whole(file, json.dumps(expected, indent=1).encode())
+        elif other:
             raise TrainingError(
                 f"{self.path}: expected an unfinished run with the same {' and '.join(other)}, found one with another"
                 f"{differing_settings(earlier, expected)}",
                 hint=f"repeat its command to continue it, or remove {self.path} to begin again",
             )
+
+    def _is_bare(self) -> bool:
+        """Return whether the folder has no finished stage and no checkpoint."""
+        return not any(self.path.glob(f"*{_DIGESTS}")) and not any(self.path.glob("training/checkpoint.*"))
 
     def stage(self, name: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
         """Return the folder of a finished stage; make it if it does not exist, or if its files have changed since.
@@ -124,7 +134,7 @@ class WorkFolder:
         return folder, False
 
     def _digests(self, name: str) -> Path:
-        return self.path / f"{name}.digests.json"
+        return self.path / f"{name}{_DIGESTS}"
 
     def _intact(self, name: str) -> bool:
         """Return whether a finished stage has the files that it was finished with, byte for byte."""

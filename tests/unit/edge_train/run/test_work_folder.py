@@ -54,15 +54,32 @@ def test_a_stage_that_was_killed_begins_again(tmp_path: Path) -> None:
         assert [path.name for path in folder.iterdir()] == ["result.txt"]
 
 
-def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
-    with WorkFolder.claim(tmp_path / "mine", IDENTITY):
-        pass
+@pytest.mark.parametrize("left", ["stage", "checkpoint"])
+def test_the_folder_of_another_run_is_refused(tmp_path: Path, left: str) -> None:
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY) as work:
+        if left == "stage":
+            work.stage("trained", write("whole"))
+        else:
+            (work.path / "training").mkdir()
+            (work.path / "training" / "checkpoint.npz").write_text("state")
     with (
         pytest.raises(TrainingError, match=r"same plan.*another") as raised,
         WorkFolder.claim(tmp_path / "mine", {**IDENTITY, "plan": "steps = 6"}),
     ):
         pass
     assert "mine.work" in (raised.value.hint or "")
+
+
+def test_a_run_that_made_nothing_gives_way_to_another(tmp_path: Path) -> None:
+    with WorkFolder.claim(tmp_path / "mine", IDENTITY) as work:
+        (work.path / "training").mkdir()
+        (work.path / "training" / "length.json").write_text("{}")
+    other = {**IDENTITY, "plan": "steps = 6"}
+    with WorkFolder.claim(tmp_path / "mine", other) as work:
+        assert sorted(path.name for path in work.path.iterdir()) == ["lock", "run.json"]
+        work.stage("trained", write("whole"))
+    with WorkFolder.claim(tmp_path / "mine", other):
+        pass
 
 
 def test_two_runs_at_a_time_are_refused(tmp_path: Path) -> None:
