@@ -40,6 +40,8 @@ _EXAMPLES = """examples:
   edge-train products/ --check
   edge-train products/ --output work/mine --target cpu --minutes 10
   edge-train products/ --output work/mine --plan small.toml
+  edge-train products/ --output work/tuned --start mine.keras --minutes 10
+  edge-train crops/ --output work/student --teacher teacher.onnx --unlabelled --evaluate people/
   edge-train letters/ --output work/letters --size 28x28 --color gray --augmentation drawings --steps 300
 
 exit codes: 0 success, 1 the pictures do not pass --check or a target or a file was refused, 2 wrong usage, 3 any other error;
@@ -122,6 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--tensorboard", action="store_true", help="also write event files for TensorBoard")
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     _add_settings(parser)
+    _add_transfer(parser)
     _add_other(parser)
     return parser
 
@@ -169,6 +172,44 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=count, metavar="N", help="seed of all random choices (default: 0)")
 
 
+def _add_transfer(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "other networks",
+        "their input contract is NAME.contract.json beside the file, or the card of a .tflite file",
+    )
+    source = group.add_mutually_exclusive_group()
+    source.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE.keras",
+        help="tune this network; it is measured before, and kept as it was if tuning does not help",
+    )
+    source.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="learn the embeddings of this network (.tflite, .onnx, .keras, ...) in place of the labels",
+    )
+    add = group.add_argument
+    add(
+        "--start-layer",
+        metavar="NAME",
+        help="layer of --start whose output is the embedding (default: the end, without a softmax head)",
+    )
+    add("--contract", type=Path, metavar="FILE.json", help="input contract of --start or --teacher")
+    add(
+        "--unlabelled",
+        action="store_true",
+        help="PICTURES has no folders of subjects; only with --teacher, and without --evaluate there are no error rates",
+    )
+    add(
+        "--evaluate",
+        type=Path,
+        metavar="PICTURES",
+        help="with --unlabelled: folder or archive with one folder per subject, for error rates and thresholds",
+    )
+
+
 def _add_other(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("without training").add_mutually_exclusive_group()
     group.add_argument("--check", action="store_true", help="check the pictures, print the report, and end")
@@ -187,6 +228,7 @@ def _act(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         return _check(arguments)
     if arguments.augment_sheet is None and arguments.output is None:
         parser.error("expected --output, --check or --augment-sheet, found none")
+    _check_transfer(parser, arguments)
     plan = _plan(parser, arguments)
     if arguments.augment_sheet is not None:
         return _sheet(arguments, plan)
@@ -200,12 +242,44 @@ def _act(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         split=arguments.split,
         tensorboard=arguments.tensorboard,
         show_pictures=not arguments.no_pictures,
+        start=arguments.start,
+        start_layer=arguments.start_layer,
+        teacher=arguments.teacher,
+        contract=arguments.contract,
+        unlabelled=arguments.unlabelled,
+        evaluation=arguments.evaluate,
     )
     result = run(request)
     _print(arguments, result.to_json(), result.to_text())
     for refusal in result.values["refusals"]:
         console.say(PROGRAM, f"error: {refusal}")
     return 0 if result.passed else console.CLEAN_NEGATIVE
+
+
+def _check_transfer(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse options that would change nothing."""
+    refused = {
+        "--start": (arguments.start is None, {"--start-layer": arguments.start_layer}),
+        "--teacher": (arguments.teacher is None, {"--unlabelled": arguments.unlabelled}),
+        "--unlabelled": (not arguments.unlabelled, {"--evaluate": arguments.evaluate}),
+        "--start or --teacher": (
+            arguments.start is None and arguments.teacher is None,
+            {"--contract": arguments.contract},
+        ),
+    }
+    for needed, (absent, options) in refused.items():
+        for option, value in options.items():
+            if absent and value:
+                parser.error(f"{option}: expected {needed} with it, found none")
+    idle = {
+        "--start": (arguments.start, {"--backbone": arguments.backbone, "--width": arguments.width}),
+        "--teacher": (arguments.teacher, {"--loss": arguments.loss}),
+        "--unlabelled": (arguments.unlabelled, {"--split": arguments.split}),
+    }
+    for present, (given, options) in idle.items():
+        for option, value in options.items():
+            if given and value is not None:
+                parser.error(f"{option}: has no effect with {present}")
 
 
 def _plan(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> PlanSource:

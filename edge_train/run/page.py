@@ -34,8 +34,10 @@ def write_page(
     measured: Measurement,
     values: Mapping[str, Any],
     folder: Path,
+    *,
+    loss: str | None = None,
 ) -> None:
-    """Write ``NAME.training.html``."""
+    """Write ``NAME.training.html``; ``loss`` names what was minimized in place of the plan's loss."""
     from edge_train.training.curves import CURVE_FMR
 
     samples = pictures.split.evaluation.as_sample_set()
@@ -51,7 +53,7 @@ def write_page(
             losses=trained.values["losses"],
             curve=trained.values["curve"],
             curve_fmr=CURVE_FMR,
-            facts=_facts(plan, trained, conversion, values),
+            facts=_facts(plan, trained, conversion, values, loss),
             split=[(part, len(own.names), len(own.flat)) for part, own in pictures.parts()],
             checks=[problem.text for problem in pictures.report.problems],
             notes=[*values["notes"], *values["refusals"]],
@@ -65,7 +67,11 @@ def write_page(
 
 
 def _facts(
-    plan: Plan, trained: TrainedNetwork, conversion: Conversion, values: Mapping[str, Any]
+    plan: Plan,
+    trained: TrainedNetwork,
+    conversion: Conversion,
+    values: Mapping[str, Any],
+    loss: str | None,
 ) -> list[tuple[str, str]]:
     per_batch = min(plan.subjects_per_batch, values["split"]["train"]["subjects"])
     settings = defaults(
@@ -74,15 +80,15 @@ def _facts(
         dimension=plan.dimension,
         steps=trained.values["steps"],
     )
-    loss = [f"{name} {_short(value)}" for name, value in {**settings, **plan.loss_settings}.items()]
+    margins = [f"{name} {_short(value)}" for name, value in {**settings, **plan.loss_settings}.items()]
     times = [
         f"{file.file} {'unreliable beside other work' if file.time_ratio is None else f'{file.time_ratio:.2f}x'}"
         for file in conversion.files[1:]
     ]
     return [
         ("Input", f"{plan.size[0]} x {plan.size[1]} px, {plan.color}"),
-        ("Network", f"{plan.backbone}, width {plan.width:g}, {count(plan.dimension, 'value')}"),
-        ("Loss", ", ".join([plan.loss, *loss])),
+        ("Network", _network(plan, values)),
+        ("Loss", loss or ", ".join([plan.loss, *margins])),
         ("Augmentation", plan.augmentation),
         ("Batch", f"{per_batch} subjects x {plan.images_per_subject} images"),
         ("Steps", count(trained.values["steps"])),
@@ -100,6 +106,13 @@ def _facts(
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) else str(value)
+
+
+def _network(plan: Plan, values: Mapping[str, Any]) -> str:
+    length = count(plan.dimension, "value")
+    if "start" in values["identity"]:
+        return f"from {values['transfer']['file']}, {length}"
+    return f"{plan.backbone}, width {plan.width:g}, {length}"
 
 
 def _pixels(samples: SampleSet, names: tuple[str, ...]) -> dict[str, UInt8Array]:

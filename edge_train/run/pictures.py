@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.data.samples import Sample, SampleSet, open_samples, open_unlabelled
 from converters.progress import stage
 from edge_train.data.folder_check import FolderReport, check_folder
 from edge_train.data.split import Split, read_parts
 from edge_train.data.subjects import Subjects
+from edge_train.errors import FolderError
 
+# Share of unlabelled images that are not trained on, and limits of their number.
+_CALIBRATION_SHARE, _FEWEST, _MOST = 0.1, 20, 600
 _PARTS = ("train", "calibration", "evaluation")
 
 
@@ -52,6 +57,52 @@ def check_pictures(path: Path, *, seed: int, split: Path | None = None) -> Check
         report = report.for_parts(parts)
     chosen = report.split(seed=seed)
     return CheckedPictures(report, chosen, _digest(report, chosen))
+
+
+def list_unlabelled(path: Path, *, seed: int, evaluation: Path | None = None) -> CheckedPictures:
+    """List the images of a folder or archive at any depth; a tenth of them, 20 to 600, is kept for calibration.
+
+    Each image counts as a subject. The images are not checked beforehand: an unreadable one is an error when it is read.
+
+    Args:
+        path: The folder or archive.
+        seed: Seed of the choice of the calibration images.
+        evaluation: Folder or archive with one folder per subject; None for no evaluation subjects.
+
+    Raises:
+        FolderError: There are fewer than 40 images.
+        InputError: A folder cannot be read.
+    """
+    samples = open_unlabelled(path)
+    images = list(samples.samples)
+    if len(images) < 2 * _FEWEST:
+        raise FolderError(
+            f"{path}: expected at least {2 * _FEWEST} images, found {len(images)}", hint="add images"
+        )
+    ranked = sorted(images, key=lambda sample: hashlib.sha256(f"{seed}\0{sample.name}".encode()).digest())
+    kept = min(_MOST, max(_FEWEST, round(_CALIBRATION_SHARE * len(images))))
+    evaluated = Subjects(samples, (), ()) if evaluation is None else Subjects.of(open_samples(evaluation))
+    split = Split(_one_by_one(samples, ranked[kept:]), _one_by_one(samples, ranked[:kept]), evaluated)
+    report = FolderReport(
+        path=str(path),
+        images=len(images),
+        subjects=0,
+        problems=(),
+        usable=split.train,
+        parts=None,
+        together=(),
+        digest=samples.digest,
+    )
+    digest = _digest(report, split)
+    if split.evaluation.names:
+        digest = hashlib.sha256(f"{digest} {split.evaluation.samples.digest}".encode()).hexdigest()
+    return CheckedPictures(report, split, digest)
+
+
+def _one_by_one(samples: SampleSet, images: Iterable[Sample]) -> Subjects:
+    """Return images as subjects of one image each, by name."""
+    chosen = sorted(images)
+    return Subjects(samples, tuple(own.name for own in chosen), tuple((own,) for own in chosen))
 
 
 def _digest(report: FolderReport, split: Split) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from converters.output import check_name
 from edge_train.data.subjects import Subjects
+from edge_train.errors import PlanError
 from edge_train.plan import Plan, defaults_for
 
 #: Longest time of the training in minutes, if neither file nor settings state a length.
@@ -39,13 +40,18 @@ class PlanSource:
         """Seed of all random choices, which no default depends on."""
         return self._plan({}).seed
 
-    def plan(self, subjects: Subjects) -> Plan:
+    def plan(self, subjects: Subjects, **defaults: Any) -> Plan:
         """Return the plan for some training subjects: settings, then the file, then defaults for the number of subjects.
+
+        Args:
+            subjects: The training subjects.
+            defaults: Settings in place of the defaults, such as those of a network to start from.
 
         Raises:
             PlanError: A value is out of range, or settings contradict each other.
         """
-        return self._plan(defaults_for(len(subjects.names), median(map(len, subjects.images))))
+        own = defaults_for(len(subjects.names), median(map(len, subjects.images)))
+        return self._plan({**own, **defaults})
 
     def _plan(self, defaults: Mapping[str, Any]) -> Plan:
         defaults = {"minutes": DEFAULT_MINUTES, **defaults}
@@ -66,9 +72,17 @@ class TrainingRequest:
         split: CSV file with the columns ``subject`` and ``part`` (train, calibration, evaluation); None splits by a hash of the names.
         show_pictures: Show pictures on the page. They may be personal data.
         tensorboard: Also write TensorBoard event files.
+        start: A user's Keras network to start from; None for a new network.
+        start_layer: Name of the layer of ``start`` whose output is the embedding; None to take the end.
+        teacher: A network whose embeddings are learnt in place of labels; None for labels.
+        contract: JSON file with the input contract of ``start`` or ``teacher``; None for the file beside it, or its card.
+        unlabelled: The pictures have no subjects; needs a teacher.
+        evaluation: Folder or archive with one folder per subject, for error rates of a run on unlabelled pictures; None for no
+            error rates.
 
     Raises:
         ConversionError: The name cannot be the beginning of file names.
+        PlanError: Both a network to start from and a teacher, or unlabelled pictures without a teacher.
     """
 
     pictures: Path
@@ -78,15 +92,27 @@ class TrainingRequest:
     split: Path | None = None
     show_pictures: bool = True
     tensorboard: bool = False
+    start: Path | None = None
+    start_layer: str | None = None
+    teacher: Path | None = None
+    contract: Path | None = None
+    unlabelled: bool = False
+    evaluation: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.start is not None and self.teacher is not None:
+            raise PlanError("expected a network to start from or a teacher, found both")
+        if self.unlabelled and self.teacher is None:
+            raise PlanError(
+                "expected a teacher for unlabelled pictures, found none", hint="give --teacher, or label them"
+            )
         object.__setattr__(self, "pictures", Path(self.pictures))
         object.__setattr__(self, "output", Path(self.output))
         check_name(self.model_name)
 
-    def plan_for(self, subjects: Subjects) -> Plan:
-        """Return the plan for some training subjects."""
-        return self.plan if isinstance(self.plan, Plan) else self.plan.plan(subjects)
+    def plan_for(self, subjects: Subjects, **defaults: Any) -> Plan:
+        """Return the plan for some training subjects; ``defaults`` are those of a source of a plan."""
+        return self.plan if isinstance(self.plan, Plan) else self.plan.plan(subjects, **defaults)
 
     @property
     def model_name(self) -> str:

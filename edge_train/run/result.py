@@ -73,5 +73,7 @@ class RunResult:
         ]
         lines += ["", *thresholds] if thresholds else []
         lines += [f"error: {refusal}" for refusal in self.values["refusals"]]
-        lines += ["", f"results: {self.output}", f"page: {self.output / self.values['page']}"]
+        lines += ["", f"results: {self.output}"]
+        if self.values["page"] is not None:
+            lines.append(f"page: {self.output / self.values['page']}")
         return "\n".join(lines)

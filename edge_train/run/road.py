@@ -20,13 +20,14 @@ from converters.progress import stage
 from edge_sdk import __version__
 from edge_train.errors import TrainingError
 from edge_train.plan import Plan
+from edge_train.run.approach import open_approach, read_comparison
 from edge_train.run.conversion import Conversion, convert_network
 from edge_train.run.measurement import Measurement, measure_files
 from edge_train.run.page import write_page
-from edge_train.run.pictures import CheckedPictures, check_pictures
+from edge_train.run.pictures import CheckedPictures, check_pictures, list_unlabelled
 from edge_train.run.request import TrainingRequest
 from edge_train.run.result import SCHEMA, RunResult
-from edge_train.run.training import TrainedNetwork, input_contract, train_network
+from edge_train.run.training import TrainedNetwork, train_network
 from edge_train.run.work_folder import WorkFolder, differing_settings, read_values, write_whole
 
 #: Number of pairs of each kind of which the page shows the parts that make their cosine.
@@ -65,9 +66,13 @@ def _run(request: TrainingRequest) -> RunResult:
             hint="choose another --output: results among the pictures would count as a subject",
         )
     _check_output(request)
-    pictures = check_pictures(request.pictures, seed=request.plan.seed, split=request.split)
-    plan = request.plan_for(pictures.split.train)
-    identity = _identity(request, plan, pictures)
+    if request.unlabelled:
+        pictures = list_unlabelled(request.pictures, seed=request.plan.seed, evaluation=request.evaluation)
+    else:
+        pictures = check_pictures(request.pictures, seed=request.plan.seed, split=request.split)
+    approach = open_approach(request, pictures)
+    plan = approach.plan(request, pictures.split)
+    identity = {**_identity(request, plan, pictures), **approach.identity}
     finished = _finished(request, identity)
     if finished is not None:
         WorkFolder.discard(request.output)
@@ -80,20 +85,23 @@ def _run(request: TrainingRequest) -> RunResult:
             )
         began = time.monotonic()
         name, split = request.model_name, pictures.split
-        contract = input_contract(plan)
+        contract = approach.contract(plan)
+        approach.prepare(split, work)
         folder, _ = work.stage(
             "trained-events" if request.tensorboard else "trained",
             lambda folder: train_network(
                 plan,
-                split,
+                lambda: approach.parts(plan, split, work),
                 name,
-                digest=plan.training_digest(pictures.digest, __version__),
+                digest=plan.training_digest(pictures.digest, __version__, json.dumps(approach.identity)),
                 folder=folder,
                 work=work.path / "training",
                 tensorboard=request.tensorboard,
             ),
         )
+        folder = approach.finish(folder, plan, pictures, name, work)
         trained = TrainedNetwork.read(folder, name)
+        comparison = read_comparison(folder, name)
         converted, _ = work.stage(
             f"converted-{_short(identity, 'targets')}",
             lambda folder: convert_network(
@@ -109,20 +117,31 @@ def _run(request: TrainingRequest) -> RunResult:
         result: list[RunResult] = []
 
         def finish(folder: Path) -> None:
-            measured = measure_files(
-                [file.file for file in conversion.files],
-                conversion.main.file,
-                converted,
-                folder,
-                split.evaluation.as_sample_set(),
-                work=work.path,
-                pairs=EXPLAINED_PAIRS if request.show_pictures else 0,
-            )
+            measured = None
+            if split.evaluation.names:
+                measured = measure_files(
+                    [file.file for file in conversion.files],
+                    conversion.main.file,
+                    converted,
+                    folder,
+                    split.evaluation.as_sample_set(),
+                    work=work.path,
+                    pairs=EXPLAINED_PAIRS if request.show_pictures else 0,
+                )
+            else:
+                shutil.copytree(converted, folder, dirs_exist_ok=True)
             seconds = time.monotonic() - began
             values = _values(request, pictures, trained, conversion, measured, identity, seconds)
+            values["transfer"] = comparison
+            if comparison:
+                values["notes"] = [*comparison["text"], *values["notes"]]
             shutil.copytree(trained.network.parent, folder, dirs_exist_ok=True)
-            with stage("draw the page"):
-                write_page(request, plan, pictures, trained, conversion, measured, values, folder)
+            if measured is not None:
+                with stage("draw the page"):
+                    loss = approach.loss
+                    write_page(
+                        request, plan, pictures, trained, conversion, measured, values, folder, loss=loss
+                    )
             write_whole(folder / f"{name}.plan.toml", plan.to_toml().encode())
             write_whole(folder / f"{name}.split.csv", split_csv(pictures).encode())
             write_whole(folder / f"{name}.training.json", json.dumps(values, indent=1).encode())
@@ -201,11 +220,14 @@ def _values(
     pictures: CheckedPictures,
     trained: TrainedNetwork,
     conversion: Conversion,
-    measured: Measurement,
+    measured: Measurement | None,
     identity: Mapping[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
     sizes = {file.file: file for file in conversion.files}
+    rates: dict[str, dict[str, Any]] = {name: {"eer": None, "points": [], "thresholds": []} for name in sizes}
+    if measured is not None:
+        rates = {e.artefact.file: _rates(e, measured) for e in measured.evaluations}
     return {
         "schema": SCHEMA,
         "name": request.model_name,
@@ -215,20 +237,19 @@ def _values(
         },
         "check": pictures.report.to_json(),
         "training": trained.to_json(),
-        "main": measured.main.artefact.file,
-        "files": [
-            {**asdict(sizes[evaluation.artefact.file]), **_rates(evaluation, measured)}
-            for evaluation in measured.evaluations
-        ],
+        "main": conversion.main.file,
+        "files": [{**asdict(sizes[name]), **own} for name, own in rates.items()],
         "conversion": conversion.verdict,
         "notes": [*_notes(measured), *conversion.notes],
         "refusals": list(conversion.refusals),
-        "page": f"{request.model_name}.training.html",
+        "page": None if measured is None else f"{request.model_name}.training.html",
         "seconds": seconds,
     }
 
 
-def _notes(measured: Measurement) -> list[str]:
+def _notes(measured: Measurement | None) -> list[str]:
+    if measured is None:
+        return ["no threshold and no error rate, because no evaluation subjects were given"]
     notes = list(measured.main.notes)
     if measured.without_claim:
         point = measured.main.verification.points[0]

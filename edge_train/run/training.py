@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from edge_train.run.work_folder import read_values
 if TYPE_CHECKING:
     import keras
 
+    from edge_train.data.batches import Batches
+    from edge_train.training.loop import Curve
     from edge_train.training.trainer import Objective
 
 #: Normalization of all networks: (pixel - 127.5) / 128.
@@ -47,20 +50,76 @@ class TrainedNetwork:
         return {key: value for key, value in self.values.items() if key not in ("losses", "curve")}
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingParts:
+    """What is trained, on what, and how it is measured.
+
+    Args:
+        backbone: Model from normalized pixels to embeddings; trained in place.
+        objective: Builds the loss for a number of steps.
+        batches: Training batches.
+        curve: Measures the backbone during training; None for no curve.
+        contract: Input contract of the backbone.
+    """
+
+    backbone: keras.Model
+    objective: Callable[[int], Objective]
+    batches: Batches
+    curve: Curve | None
+    contract: InputContract
+
+
 def input_contract(plan: Plan) -> InputContract:
     """Return the input contract of a plan's network."""
     channels = 1 if plan.color == "gray" else 3
     return InputContract(*plan.size, plan.color, (MEAN,) * channels, (SCALE,) * channels)
 
 
+def labelled_parts(
+    plan: Plan, split: Split, contract: InputContract, backbone: keras.Model | None = None
+) -> TrainingParts:
+    """Return the parts of a training with labels.
+
+    Args:
+        plan: Settings.
+        split: Training subjects, and calibration subjects for the curve.
+        contract: Input contract of the network.
+        backbone: Network to train; None builds the plan's.
+    """
+    from edge_train.data.batches import SubjectBatches
+    from edge_train.training.curves import CalibrationCurve
+
+    batches = SubjectBatches(
+        split.train,
+        contract,
+        per_batch=plan.subjects_per_batch,
+        images=plan.images_per_subject,
+        seed=plan.seed,
+    )
+    return TrainingParts(
+        starting_network(plan, contract) if backbone is None else backbone,
+        lambda steps: objective(plan, split, steps),
+        batches,
+        CalibrationCurve(split.calibration, contract),
+        contract,
+    )
+
+
 def train_network(
-    plan: Plan, split: Split, name: str, *, digest: str, folder: Path, work: Path, tensorboard: bool = False
+    plan: Plan,
+    parts: Callable[[], TrainingParts],
+    name: str,
+    *,
+    digest: str,
+    folder: Path,
+    work: Path,
+    tensorboard: bool = False,
 ) -> None:
     """Train, and write ``NAME.keras``, ``NAME.contract.json``, ``NAME.history.csv`` and ``NAME.history.json``.
 
     Args:
         plan: Settings.
-        split: Training subjects, and calibration subjects for the curves.
+        parts: Returns network, loss and batches, such as ``lambda: labelled_parts(plan, split, contract)``.
         name: The model's name.
         digest: Digest of everything that determines the result.
         folder: Folder for the files.
@@ -73,23 +132,14 @@ def train_network(
         TrainingError: A file cannot be read or written.
     """
     from edge_train.data.augment import make_augment
-    from edge_train.data.batches import SubjectBatches
-    from edge_train.training.curves import CalibrationCurve
     from edge_train.training.loop import EVENTS, HISTORY, train
 
-    contract = input_contract(plan)
-    backbone = starting_network(plan, contract)
+    made = parts()
     result = train(
-        backbone,
-        lambda steps: objective(plan, split, steps),
-        SubjectBatches(
-            split.train,
-            contract,
-            per_batch=plan.subjects_per_batch,
-            images=plan.images_per_subject,
-            seed=plan.seed,
-        ),
-        contract,
+        made.backbone,
+        made.objective,
+        made.batches,
+        made.contract,
         steps=plan.steps,
         minutes=plan.minutes,
         learning_rate=plan.learning_rate,
@@ -98,16 +148,16 @@ def train_network(
         seed=plan.seed,
         folder=work,
         digest=digest,
-        curve=CalibrationCurve(split.calibration, contract),
+        curve=made.curve,
         tensorboard=tensorboard,
     )
-    backbone.save(folder / f"{name}.keras")
+    made.backbone.save(folder / f"{name}.keras")
     values = {
         "steps": result.steps,
         "seconds": result.seconds,
         "device": result.device,
         "timed": result.timed,
-        "parameters": backbone.count_params(),
+        "parameters": made.backbone.count_params(),
         "losses": [row.loss for row in result.history],
         "curve": [(row.step, dict(row.curve)) for row in result.history if row.curve],
     }
@@ -115,7 +165,7 @@ def train_network(
     if tensorboard:
         shutil.copytree(work / EVENTS, folder / EVENTS)
     (folder / f"{name}.contract.json").write_text(
-        json.dumps(contract.to_json(), indent=2) + "\n", encoding="utf-8"
+        json.dumps(made.contract.to_json(), indent=2) + "\n", encoding="utf-8"
     )
     (folder / f"{name}.history.json").write_text(json.dumps(values), encoding="utf-8")
 

@@ -50,6 +50,11 @@ def test_the_help_imports_neither_tensorflow_nor_keras() -> None:
         (["pictures", "--output", "o", "--size", "8x8"], "size"),
         (["pictures", "--output", "o", "--target", "toaster"], "toaster"),
         (["pictures", "--output", "o", "--loss", "hinge"], "hinge"),
+        (["pictures", "--output", "o", "--start", "a.keras", "--teacher", "b.onnx"], "not allowed with"),
+        (["pictures", "--output", "o", "--start", "a.keras", "--width", "0.5"], "--width: has no effect"),
+        (["pictures", "--output", "o", "--teacher", "b.onnx", "--loss", "arcface"], "--loss: has no effect"),
+        (["pictures", "--output", "o", "--unlabelled"], "--unlabelled: expected --teacher"),
+        (["pictures", "--output", "o", "--contract", "c.json"], "expected --start or --teacher"),
     ],
 )
 def test_wrong_usage_exits_with_2(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
