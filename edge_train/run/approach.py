@@ -1,4 +1,4 @@
-"""What a run trains: a new network, a user's network, or a student of a teacher."""
+"""The three ways of a run to get its network: a new one, a user's, or a student of a teacher."""
 
 from __future__ import annotations
 
