@@ -52,7 +52,7 @@ class TrainedNetwork:
 
 @dataclass(frozen=True, eq=False)
 class TrainingParts:
-    """What is trained, on what, and how it is measured.
+    """Network, loss, batches and curve of a training.
 
     Args:
         backbone: Model from normalized pixels to embeddings; trained in place.
