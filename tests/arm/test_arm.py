@@ -18,7 +18,7 @@ from edge_sdk.vision.images import read_image
 from tests.arm.emulation import REPOSITORY, Emulation
 from tests.conftest import lacking
 from tests.door_kit import ENROLLED, write_face_kit, write_photographs
-from tools.instructions import DRAWN, TOLERANCE, CountingError, count
+from tools.instructions import DRAWN, CountingError, count, tolerance
 
 pytestmark = pytest.mark.arm
 SCRIPT = Path(__file__).with_name("device.py")
@@ -166,4 +166,4 @@ def test_counted_instructions_repeat(aarch64: Emulation, reference_models: Path)
     except CountingError as error:
         lacking(f"no instruction counts: {error}")
     assert {"detect", "align", "embed network", "match"} <= first.keys()
-    assert all(second[name] == pytest.approx(first[name], rel=TOLERANCE) for name in first)
+    assert second == {name: pytest.approx(value, abs=tolerance(value)) for name, value in first.items()}

@@ -12,7 +12,7 @@ BASELINE: dict[str, Any] = {
     "machine": "aarch64",
     "versions": {"numpy": "2.4.6"},
     "networks": {"embedder": "a.tflite", "detector": ""},
-    "stages": {"embed network": 1_000_000, "match": 50_000},
+    "stages": {"embed network": 1_000_000, "match": 500_000},
 }
 
 
@@ -21,12 +21,16 @@ def counted(**stages: int) -> dict[str, Any]:
 
 
 def test_only_more_than_2_percent_is_a_regression() -> None:
-    assert compare(counted(match=51_000), BASELINE) == []
-    assert compare(counted(match=10_000), BASELINE) == []
-    assert compare(counted(match=51_001), BASELINE) == [
-        "stage 'match': 51,001 instructions, +2.0 % from 50,000"
+    assert compare(counted(match=510_000), BASELINE) == []
+    assert compare(counted(match=100_000), BASELINE) == []
+    assert compare(counted(match=510_001), BASELINE) == [
+        "stage 'match': 510,001 instructions, +2.0 % from 500,000"
     ]
     assert compare(counted(other=1), BASELINE) == ["stage 'other': expected the stages of the baseline"]
+
+
+def test_a_small_stage_may_change_by_5000_instructions() -> None:
+    assert compare(counted(encode=55_000), {**BASELINE, "stages": {**BASELINE["stages"], "encode": 50_000}}) == []
 
 
 @pytest.mark.parametrize("what", ["machine", "versions", "networks"])
@@ -37,4 +41,4 @@ def test_counts_of_other_conditions_are_not_compared(what: str) -> None:
 
 
 def test_the_table_states_millions_and_shares() -> None:
-    assert "| embed network | 1.000 | 95.2 % |" in to_markdown(BASELINE)
+    assert "| embed network | 1.000 | 66.7 % |" in to_markdown(BASELINE)
