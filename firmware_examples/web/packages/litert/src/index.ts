@@ -1,0 +1,2 @@
+export * from "./litert_network.js";
+export * from "./open.js";

@@ -1,0 +1,112 @@
+import {
+  type Card,
+  checkGolden,
+  Detector,
+  detectorCard,
+  Embedder,
+  embedderCard,
+  type GoldenCheck,
+  ModelContractError,
+  ModelError,
+  type Network,
+  openModelFile,
+} from "@edge-sdk/core";
+
+import { type Accelerator, LiteRtNetwork } from "./litert_network.js";
+
+/** Options for opening a model file. */
+export interface OpenOptions {
+  /** Processors in order of preference; by default `["wasm"]`. The last one must give the right answers. */
+  readonly accelerators?: readonly Accelerator[];
+  /** Expected SHA-256 of the file, hex. */
+  readonly sha256?: string;
+  /** Compiles a network; by default with LiteRT.js. */
+  readonly compile?: (bytes: Uint8Array, accelerator: Accelerator) => Promise<Network>;
+}
+
+/** A network whose outputs match its card's golden vectors. */
+export interface OpenNetwork {
+  readonly network: Network;
+  readonly card: Card;
+  /** Processor that runs it. */
+  readonly accelerator: Accelerator;
+  /** Results of the golden vectors, one per output; empty if the card has none. */
+  readonly golden: readonly GoldenCheck[];
+  /** Processors that were tried before and refused, with the reason. */
+  readonly refused: ReadonlyMap<Accelerator, string>;
+}
+
+/**
+ * Open a model file and check its golden vectors. A processor that cannot run the network, or that gives wrong outputs, is
+ * replaced by the next one of `accelerators`.
+ *
+ * @param bytes Content of a .tflite file from edge-convert.
+ * @throws ModelError if the file is damaged, or no processor gives the right outputs.
+ * @throws ModelCardError if it has no card.
+ * @throws ModelContractError if the network contradicts its card.
+ */
+export async function openNetwork(bytes: Uint8Array, options: OpenOptions = {}): Promise<OpenNetwork> {
+  const { accelerators = ["wasm"], sha256, compile = LiteRtNetwork.open } = options;
+  const { card } = openModelFile(bytes, sha256);
+  const refused = new Map<Accelerator, string>();
+  for (const accelerator of accelerators) {
+    let network: Network | undefined;
+    try {
+      network = await compile(bytes, accelerator);
+      checkTensor(network, card);
+      const golden = await checkAll(network, card);
+      const wrong = golden.find(({ verdict }) => verdict !== "right");
+      if (!wrong) return { network, card, accelerator, golden, refused };
+      refused.set(accelerator, wrong.message);
+    } catch (error) {
+      if (!(error instanceof ModelError) || error instanceof ModelContractError) {
+        network?.close();
+        throw error;
+      }
+      refused.set(accelerator, error.message);
+    }
+    network?.close();
+  }
+  const reasons = [...refused].map(([name, reason]) => `${name}: ${reason}`).join("; ");
+  throw new ModelError(`no processor gives the card's answers: ${reasons || "none was named"}`, "convert the model with --target web");
+}
+
+/** Check the input tensor against the one that the card states, if it does. */
+function checkTensor(network: Network, { tensor }: Card): void {
+  const [input] = network.inputs;
+  if (!tensor || !input) return;
+  // The file stores float32; the card's number has been rounded from it.
+  const sameScale = Math.fround(tensor.scale) === Math.fround(input.scale);
+  if (tensor.dtype !== input.dtype || !sameScale || tensor.zeroPoint !== input.zeroPoint) {
+    throw new ModelContractError(
+      `expected the input tensor that the card states (${tensor.dtype}, ${tensor.scale}, ${tensor.zeroPoint}), found ${input.dtype}, ${input.scale}, ${input.zeroPoint}`,
+    );
+  }
+}
+
+async function checkAll(network: Network, card: Card): Promise<GoldenCheck[]> {
+  if (card.kind === "embedder") return card.golden ? [await checkGolden(network, card.input, card.golden)] : [];
+  const checks: GoldenCheck[] = [];
+  for (const [position, name] of card.outputs.entries()) {
+    const golden = card.golden.get(name);
+    if (golden) checks.push(await checkGolden(network, card.input, golden, position));
+  }
+  return checks;
+}
+
+/** Open an embedder; errors as `openNetwork`. */
+export async function openEmbedder(bytes: Uint8Array, options: OpenOptions = {}): Promise<Embedder> {
+  embedderCard(openModelFile(bytes).card);
+  const { network, card } = await openNetwork(bytes, options);
+  return new Embedder(network, embedderCard(card));
+}
+
+/** Open a face detector; errors as `openNetwork`, and InputError if `minScore` is outside its range. */
+export async function openDetector(
+  bytes: Uint8Array,
+  options: OpenOptions & { readonly minScore?: number } = {},
+): Promise<Detector> {
+  detectorCard(openModelFile(bytes).card);
+  const { network, card } = await openNetwork(bytes, options);
+  return new Detector(network, detectorCard(card), options.minScore === undefined ? {} : { minScore: options.minScore });
+}
