@@ -22,25 +22,48 @@ const NAME = 3;
 const QUANTIZATION = 4;
 const SCALE = 2;
 const ZERO_POINT = 3;
+// Field numbers of Model, SignatureDef and TensorMap.
+const SIGNATURES = 7;
+const SIGNATURE_INPUTS = 0;
+const SIGNATURE_OUTPUTS = 1;
+const MAP_NAME = 0;
+const MAP_INDEX = 1;
+
+/** Tensor of a file, with its name in the file's first signature; runtimes that run signatures use that name. */
+export interface FileTensor extends TensorInfo {
+  /** Undefined if the file has no signature. */
+  readonly signatureName: string | undefined;
+}
 
 /**
  * Read the inputs and outputs of a file's first subgraph, in the graph's order.
  *
  * @throws ModelError if the file is not a .tflite, is damaged, or has tensors of other types.
  */
-export function readTensors(file: Uint8Array): { readonly inputs: TensorInfo[]; readonly outputs: TensorInfo[] } {
+export function readTensors(file: Uint8Array): { readonly inputs: FileTensor[]; readonly outputs: FileTensor[] } {
   try {
     const buffer = new FlatBuffer(new DataView(file.buffer, file.byteOffset, file.byteLength));
     const graph = buffer.items(buffer.root(), SUBGRAPHS, 1)[0];
     if (graph === undefined) throw new ModelError("expected a network with a graph, found none");
     const tensors = buffer.vector(graph, TENSORS);
-    const infos = (field: number) =>
-      buffer.integers(graph, field, MAX_TENSORS).map((index) => tensorInfo(buffer, buffer.item(tensors, index)));
-    return { inputs: infos(INPUTS), outputs: infos(OUTPUTS) };
+    const [signature] = buffer.items(buffer.root(), SIGNATURES, 1);
+    const infos = (field: number, signatureField: number): FileTensor[] => {
+      const names = signature === undefined ? new Map<number, string>() : signatureNames(buffer, signature, signatureField);
+      return buffer.integers(graph, field, MAX_TENSORS).map((index) => ({
+        ...tensorInfo(buffer, buffer.item(tensors, index)),
+        signatureName: names.get(index),
+      }));
+    };
+    return { inputs: infos(INPUTS, SIGNATURE_INPUTS), outputs: infos(OUTPUTS, SIGNATURE_OUTPUTS) };
   } catch (error) {
     if (error instanceof RangeError) throw new ModelError("the network is damaged: a position is outside the file", "copy the file again");
     throw error;
   }
+}
+
+function signatureNames(buffer: FlatBuffer, signature: number, field: number): Map<number, string> {
+  const maps = buffer.items(signature, field, MAX_TENSORS);
+  return new Map(maps.map((map) => [buffer.integer(map, MAP_INDEX), buffer.text(map, MAP_NAME)]));
 }
 
 function tensorInfo(buffer: FlatBuffer, tensor: number): TensorInfo {
@@ -116,6 +139,11 @@ class FlatBuffer {
 
   longs(table: number, number: number, most: number): number[] {
     return this.read(table, number, most, 8, (at) => Number(this.view.getBigInt64(at, true)));
+  }
+
+  integer(table: number, number: number): number {
+    const at = this.field(table, number);
+    return at === undefined ? 0 : this.view.getUint32(at, true);
   }
 
   byte(table: number, number: number): number {

@@ -50,11 +50,11 @@ export class LiteRtNetwork implements Network {
       throw new ModelError(`LiteRT.js cannot run the network with ${accelerator}: ${messageOf(error)}`, "convert the model with --target web");
     }
     const details = model.getOutputDetails();
-    const positions = outputs.map(({ name }, i) => {
-      const named = details.findIndex((detail) => detail.name === name);
-      return named >= 0 ? named : i;
-    });
-    const matches = details.length === outputs.length && new Set(positions).size === outputs.length;
+    // The runtime lists outputs by their name in the signature; without a signature it uses the tensors' names.
+    const positions = outputs.map(({ name, signatureName }) =>
+      details.findIndex((detail) => detail.name === (signatureName ?? name)),
+    );
+    const matches = details.length === outputs.length && new Set(positions).size === outputs.length && !positions.includes(-1);
     if (!matches || outputs.some(({ shape }, i) => shape.join() !== [...details[positions[i]!]!.shape].join())) {
       model.delete();
       throw new ModelError("the runtime's outputs differ from those in the file", "convert the model again");
