@@ -47,6 +47,7 @@ export interface ModelCard {
 export interface NetworkCard {
   readonly kind: "network";
   readonly name: string;
+  readonly version: string;
   /** `face detector`, `presentation attack detector` or `none`. */
   readonly task: string;
   /** Decoding method of the outputs, such as `yunet`. */
@@ -188,6 +189,7 @@ function networkCard(card: JsonFields): NetworkCard {
   return {
     kind: "network",
     name: card.read("name", text),
+    version: card.readOr("version", text, ""),
     task,
     method: card.read("method", text),
     precision: card.read("precision", text),

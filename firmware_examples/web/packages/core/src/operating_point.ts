@@ -104,6 +104,7 @@ function isBetter(point: OperatingPoint, best: OperatingPoint): boolean {
 /** Read an operating point from a card's JSON; throws ModelCardError if a field is missing, malformed or unsupported. */
 export function parsePoint(value: unknown): OperatingPoint {
   const fields = new JsonFields(value, "operating point");
+  checkFurtherEvidence(fields);
   return checkPoint({
     threshold: fields.read("threshold", number),
     fmr: fields.read("fmr", number),
@@ -115,6 +116,23 @@ export function parsePoint(value: unknown): OperatingPoint {
     subjects: fields.optional("subjects", number),
     effectiveComparisons: fields.optional("effective_comparisons", number),
   });
+}
+
+/** Check the evidence that this client does not use: a malformed card is refused as a whole. */
+function checkFurtherEvidence(fields: JsonFields): void {
+  const [fmr, threshold] = [fields.read("fmr", number), fields.read("threshold", number)];
+  const within = (name: string, low: number, high: number) => {
+    const measured = fields.optional(name, number);
+    if (measured !== undefined && !(measured >= low && measured <= high)) {
+      throw refused(`expected ${name} in ${low}..${high}, found ${measured}`);
+    }
+  };
+  within("fmr_measured", 0, fmr);
+  within("fnmr_pooled", 0, 1);
+  within("measured_fnmr", 0, 1);
+  within("measured_threshold", -1, threshold);
+  const rates = fields.optional("fnmr_interval", interval);
+  if (rates && !(rates[0] >= 0 && rates[0] <= rates[1] && rates[1] <= 1)) throw refused(`expected an FNMR interval in 0..1, found ${rates.join("..")}`);
 }
 
 function interval(value: unknown): readonly [number, number] {
