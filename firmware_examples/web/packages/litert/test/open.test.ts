@@ -22,7 +22,7 @@ function fakeNetwork(error = 0): Network & { closed: boolean } {
   };
 }
 
-async function modelFile(): Promise<Uint8Array> {
+async function modelFile(hasGolden = true): Promise<Uint8Array> {
   const network = new Uint8Array(64);
   network.set(Buffer.from("TFL3"), 4);
   const encoder = new Encoder(contract, input);
@@ -47,7 +47,7 @@ async function modelFile(): Promise<Uint8Array> {
     input: { ...contract, tensor: { dtype: "uint8", scale: 1, zero_point: 0 } },
     embedding: { dimension: 4, normalization: "l2 on the host", scale: 0.1, zero_point: 128 },
     network_sha256: digest(network),
-    golden: { generator: "smooth-fields/1", runtime: "r", kernels: "k", dtype: "uint8", tolerance: { same: 0, other: 1 }, vectors },
+    golden: hasGolden ? { generator: "smooth-fields/1", runtime: "r", kernels: "k", dtype: "uint8", tolerance: { same: 0, other: 1 }, vectors } : null,
   };
   return Buffer.concat([network, archive("model-card.json", Buffer.from(JSON.stringify(card)))]);
 }
@@ -94,6 +94,12 @@ test("a processor with wrong answers is replaced and closed", async () => {
   expect(opened.accelerator).toBe("wasm");
   expect(opened.refused.get("webgpu")).toContain("answers are wrong: off by 9.000, allowed 1 LSB");
   expect(wrong.closed).toBe(true);
+});
+
+test("only wasm runs a network whose card has no golden vectors", async () => {
+  const opened = await openNetwork(await modelFile(false), { accelerators: ["webgpu", "wasm"], compile: async () => fakeNetwork() });
+  expect(opened.accelerator).toBe("wasm");
+  expect(opened.refused.get("webgpu")).toContain("no golden vectors");
 });
 
 test("no network is returned if every processor gives wrong answers", async () => {
