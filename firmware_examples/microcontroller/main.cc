@@ -41,16 +41,21 @@ int main() {
   }
   for (Task task = BoardCapture(pixels, sizeof(pixels)); task != Task::kStop;
        task = BoardCapture(pixels, sizeof(pixels))) {
+    const bool embedded = embedder.Embed(pixels, values);
+    if (task == Task::kEnrol) {
+      if (embedded && Enrol()) {
+        BoardEnrolled(gallery.count - 1);
+      } else {
+        BoardFault("not enrolled");
+      }
+      continue;
+    }
     edge_match match = {false, 0, -1.0F};
     edge_decision decision = EDGE_REJECT;
-    if (embedder.Embed(pixels, values)) {
-      if (task == Task::kEnrol) {
-        if (!Enrol()) BoardFault("not enrolled");
-      } else {
-        match = edge_best(values, &gallery);
-        // On a core without a floating point unit: edge_decide_integer(values, &gallery, model::kThresholdQ31, ...).
-        decision = edge_decide(&match, EDGE_THRESHOLD);
-      }
+    if (embedded) {
+      match = edge_best(values, &gallery);
+      // On a core without a floating point unit: edge_decide_integer(values, &gallery, model::kThresholdQ31, ...).
+      decision = edge_decide(&match, EDGE_THRESHOLD);
     }
     BoardDecide(decision, match);
   }

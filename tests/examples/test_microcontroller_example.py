@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -334,7 +335,7 @@ def test_the_example_decides_as_the_sdk_does(lock: tuple[Path, NDArray[np.uint8]
     mated, non_mated = scores(embeddings[0], embeddings[1:])
     assert mated >= 0.9 > non_mated  # the card's threshold
     assert lines[0] == "reject -1 -1.000000"  # no subject is enrolled
-    assert lines[1] == "reject -1 -1.000000"  # enrolment never accepts
+    assert lines[1] == "enrolled 0"
     decision, index, score = lines[2].split()
     assert (decision, index) == ("accept", "0")
     # The tolerance covers the rounding of the stored row to int8 and of XNNPACK's kernels.
@@ -347,8 +348,8 @@ def test_a_frame_that_the_network_fails_on_is_rejected(
 ) -> None:
     program, (enrol, _, _), _, _ = lock
     unknown = np.zeros_like(enrol)  # the stub interpreter fails on images that are not golden vectors
-    lines = answers(program, b"e" + enrol.tobytes() + b"v" + unknown.tobytes())
-    assert lines[1] == "reject -1 -1.000000"
+    lines = answers(program, b"e" + enrol.tobytes() + b"v" + unknown.tobytes() + b"e" + unknown.tobytes())
+    assert lines == ["enrolled 0", "reject -1 -1.000000", "fault: not enrolled"]
 
 
 def test_a_threshold_can_be_compiled_in(
@@ -376,16 +377,18 @@ def test_a_wrong_golden_vector_stops_the_program(
     for source in folder.glob("pooled_microcontroller_int8_*"):
         shutil.copy(source, tmp_path)
     # Make the stub return wrong outputs: it reads another array than the self-test.
-    board = (EXAMPLE / "host_board.cc").read_text()
+    board = (EXAMPLE / "recorded_network.cc").read_text()
     wrong = board.replace("&model::kGoldenOutput[0][0]", "&model::kGoldenInput[0][0]")
     assert wrong != board
-    (tmp_path / "host_board.cc").write_text(wrong)
+    (tmp_path / "recorded_network.cc").write_text(wrong)
     subprocess.run(
         [
             *("make", "-s", f"BUILD={tmp_path / 'b'}", f"VPATH={tmp_path}"),
             f"MODEL={tmp_path / 'pooled_microcontroller_int8'}",
         ],
-        cwd=shutil.copytree(EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("host_board.cc")),
+        cwd=shutil.copytree(
+            EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("recorded_network.cc")
+        ),
         check=True,
         timeout=PATIENCE_S,
     )
@@ -394,3 +397,44 @@ def test_a_wrong_golden_vector_stops_the_program(
     )
     assert done.returncode == 1
     assert done.stdout == b"fault: a golden vector has another answer\n"
+
+
+@pytest.mark.parametrize("machine", ["mps2-an500", "mps3-an547"])
+def test_the_firmware_on_an_emulated_microcontroller_gives_the_same_answers(
+    lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes], machine: str
+) -> None:
+    for tool in ("qemu-system-arm", "arm-none-eabi-g++", "make"):
+        if shutil.which(tool) is None:
+            lacking(f"needs {tool}: bash .ci/install-system-packages")
+    program, (enrol, near, stranger), _, _ = lock
+    frames = (
+        b"v" + near.tobytes() + b"e" + enrol.tobytes() + b"v" + near.tobytes() + b"v" + stranger.tobytes()
+    )
+    frames += b"e" + bytes(enrol.nbytes)  # the recorded network has no output for this frame
+    prefix = program.parent.parent / "pooled_microcontroller_int8"
+    done = subprocess.run(
+        ["make", "-s", "qemu", f"MACHINE={machine}", f"MODEL={prefix}", f"BUILD={program.parent}"],
+        cwd=EXAMPLE,
+        input=frames,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().splitlines() == answers(program, frames)
+    assert re.search(r"arena: \d+ bytes", done.stderr.decode())
+    assert "the network is a recording" in done.stderr.decode()
+
+
+def test_an_unknown_machine_is_refused(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        lacking("needs make")
+    done = subprocess.run(
+        ["make", "-s", "qemu", "MACHINE=mps9", "MODEL=x", f"BUILD={tmp_path}"],
+        cwd=EXAMPLE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "expected MACHINE=mps2-an500 mps3-an547, got mps9" in done.stderr
