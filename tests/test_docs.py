@@ -19,7 +19,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOOR = five_commands.HEADING
 TUTORIALS = ("convert-your-first-model", "recognize-products")
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "firmware_examples").rglob("*.md")]
+    path
+    for path in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "firmware_examples").rglob("*.md"),
+    ]
+    if "node_modules" not in path.parts
 )
 
 

@@ -12,8 +12,17 @@ TREES = {
     path: ast.parse(path.read_text(encoding="utf-8"))
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*.py"))
+    if "node_modules" not in path.parts
 }
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "firmware_examples").rglob("*.md")]
+PAGES = [
+    path
+    for path in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "firmware_examples").rglob("*.md"),
+    ]
+    if "node_modules" not in path.parts
+]
 
 #: A docstring states what a thing does or is; it does not ask a question.
 OPENING = re.compile(r"(What|Where|How|Which|Who|Whom|Whose|Whether|When|Why|As)\b")

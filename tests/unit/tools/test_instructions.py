@@ -30,7 +30,10 @@ def test_only_more_than_2_percent_is_a_regression() -> None:
 
 
 def test_a_small_stage_may_change_by_5000_instructions() -> None:
-    assert compare(counted(encode=55_000), {**BASELINE, "stages": {**BASELINE["stages"], "encode": 50_000}}) == []
+    assert (
+        compare(counted(encode=55_000), {**BASELINE, "stages": {**BASELINE["stages"], "encode": 50_000}})
+        == []
+    )
 
 
 @pytest.mark.parametrize("what", ["machine", "versions", "networks"])
