@@ -30,13 +30,13 @@ test: $(VENV)/installed ## run the tests (slow ones: make test-exhaustive)
 test-arm: $(VENV)/installed ## run the device path on an emulated ARM machine (2 minutes the first time)
 	$(BIN)/python -m pytest -m arm tests
 
-work/clients/written: $(VENV)/installed $(wildcard tools/client_networks.py)
+work/clients/written: $(VENV)/installed tools/client_networks.py
 	$(BIN)/python -m tools.client_networks --output work/clients
 	@touch $@
 
 CLIENTS := CLIENT_NETWORKS=$(abspath work/clients) CLIENT_PYTHON=$(abspath $(BIN)/python)
 
-test-web: work/clients/written ## build and test the TypeScript client and its app in Chromium
+test-web: work/clients/written ## build and test the TypeScript client in Node.js (30 seconds)
 	$(CLIENTS) bash firmware_examples/web/test.sh
 
 test-jvm: ## compile the Java gallery reader and compare its bytecode with Android's API level (10 seconds)

@@ -138,7 +138,8 @@ class ArtefactMaker:
         self, built: BuiltNetwork, fidelity: Mapping[str, Any], allowed_gates: Mapping[str, str]
     ) -> ModelCard:
         recipe, model = built.recipe, self.model
-        output = LiteRtBackend(built.network.data).output
+        backend = LiteRtBackend(built.network.data)
+        output = backend.output
         card = ModelCard(
             name=self.options.model_name,
             version=self.options.version,
@@ -155,6 +156,7 @@ class ArtefactMaker:
             source={**model.source, **({"allowed_gates": allowed_gates} if allowed_gates else {})},
             fidelity=fidelity,
             golden=make_golden_vectors(built.network, model.contract),
+            input_tensor=backend.input.stated(),
         )
         return replace(card, calibration=self._calibration(recipe)) if recipe.precision == "int8" else card
 

@@ -19,6 +19,7 @@ from edge_sdk.model.input_contract import COLORS as COLORS
 from edge_sdk.model.input_contract import MAX_SIDE_PX as MAX_SIDE_PX
 from edge_sdk.model.input_contract import MIN_SIDE_PX as MIN_SIDE_PX
 from edge_sdk.model.input_contract import InputContract as InputContract
+from edge_sdk.model.input_tensor import InputTensor
 from edge_sdk.model.json_fields import JsonFields, json_object, number, text, whole_number
 from edge_sdk.model.non_mated_scores import NonMatedScores
 from edge_sdk.model.operating_point import OperatingPoint
@@ -66,7 +67,7 @@ class ModelCard:
             share of mated trials.
         non_mated_scores: Distribution of this file's scores of different subjects; None if it was not measured.
         golden: Outputs of this network for inputs that any device can generate; None if they were not computed.
-
+        input_tensor: Type and quantization of the input tensor; None in a card of edge-sdk 0.2 and earlier.
     """
 
     name: str
@@ -89,6 +90,7 @@ class ModelCard:
     probability: Mapping[str, Any] = field(default_factory=dict)
     golden: GoldenVectors | None = None
     non_mated_scores: NonMatedScores | None = None
+    input_tensor: InputTensor | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.dimension <= MAX_DIMENSION:
@@ -104,6 +106,9 @@ class ModelCard:
         """Convert the card to JSON values; the schema is the first key."""
         out = {"schema": SCHEMA, **asdict(self)}
         out["input"] = self.input.to_json()
+        del out["input_tensor"]
+        if self.input_tensor is not None:
+            out["input"]["tensor"] = self.input_tensor.to_json()
         out["operating_points"] = [point.to_json() for point in self.operating_points]
         out["golden"] = None if self.golden is None else self.golden.to_json()
         # Absent if it was not measured, as in cards of earlier versions, so that their bytes do not change.
@@ -154,6 +159,9 @@ class ModelCard:
             probability=card.read("probability", json_object, {}),
             golden=card.optional("golden", GoldenVectors.from_json),
             non_mated_scores=card.optional("non_mated_scores", NonMatedScores.from_json),
+            input_tensor=JsonFields(card.read("input", json_object), "model card, input").optional(
+                "tensor", InputTensor.from_json
+            ),
         )
 
 

@@ -48,6 +48,11 @@ class Embedder:
                 f"expected an embedding of {card.dimension} values, as stated in the card, found {size}"
                 f" in shape {list(backend.output.shape)}"
             )
+        if card.input_tensor is not None and card.input_tensor != backend.input.stated():
+            raise ModelContractError(
+                f"expected the input tensor that the card states, {card.input_tensor}, found {backend.input.stated()}",
+                hint="convert the model again; an app that encodes pixels by this card would give wrong answers",
+            )
         self._encode = make_encoder(card.input, backend.input)
         self._zero_point = backend.output.zero_point
 

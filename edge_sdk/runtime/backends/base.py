@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.model.input_tensor import InputTensor
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -24,6 +26,10 @@ class TensorInfo:
     dtype: np.dtype[Any]
     scale: float = 0.0
     zero_point: int = 0
+
+    def stated(self) -> InputTensor:
+        """Return type and quantization as a model card states them."""
+        return InputTensor(str(self.dtype), float(self.scale), int(self.zero_point))
 
 
 class InputBackend(Protocol):

@@ -1,0 +1,57 @@
+"""Convert the reference model for the tests of clients in other languages.
+
+    python -m tools.client_networks --output work/clients
+
+Writes the files of the targets cpu and mobile. Their cards contain golden vectors, with which a client checks its runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from converters.cli.program import main as edge_convert
+from edge_sdk import console
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "samples" / "products"
+TARGETS = "cpu,mobile"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert the reference model."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.client_networks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the files; made if it is missing"
+    )
+    arguments = parser.parse_args(argv)
+    return console.run("client_networks", lambda: write(arguments.output))
+
+
+def write(folder: Path) -> int:
+    """Convert the reference model into a folder and return the exit code of the conversion."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        model = SAMPLES / "model" / "products.keras"
+        contract = SAMPLES / "model" / "products.contract.json"
+        code = edge_convert(
+            [
+                *("convert", str(model), "--contract", str(contract), "--target", TARGETS),
+                *("--calibration", str(SAMPLES / "calibration"), "--output", name),
+            ]
+        )
+        if code == 0:
+            for file in Path(name).glob("*.tflite"):
+                file.replace(folder / file.name)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
