@@ -56,9 +56,8 @@ def _run(options: argparse.Namespace) -> int:
                 for augmentation in ("none", data.augmentation):
                     with stage(f"{data.name}, {augmentation}, seed {seed}"):
                         row = measure_cell(
-                            Cell(data.name, _LOSS, options.steps, seed),
+                            Cell(data.name, _LOSS, options.steps, seed, _RATE),
                             replace(data, augmentation=augmentation),
-                            learning_rate=_RATE,
                             work=options.output,
                             int8=False,
                         )
