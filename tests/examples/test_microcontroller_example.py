@@ -426,6 +426,33 @@ def test_the_firmware_on_an_emulated_microcontroller_gives_the_same_answers(
     assert "the network is a recording" in done.stderr.decode()
 
 
+def test_the_weights_on_the_m55_lie_outside_the_program_memory(
+    lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes], tmp_path: Path
+) -> None:
+    """The stub uses no weights, so this test makes the linker keep them; beside the program they do not fit."""
+    for tool in ("arm-none-eabi-g++", "arm-none-eabi-nm", "make"):
+        if shutil.which(tool) is None:
+            lacking(f"needs {tool}: bash .ci/install-system-packages")
+    prefix = lock[0].parent.parent / "pooled_microcontroller_int8"
+    symbol = f"_ZN{len(prefix.name)}{prefix.name}10kModelDataE"
+    arguments = ["firmware", "MACHINE=mps3-an547", f"MODEL={prefix}", f"BUILD={tmp_path}"]
+    subprocess.run(
+        ["make", "-s", *arguments, f"LDFLAGS=-Wl,-u,{symbol}"],
+        cwd=EXAMPLE,
+        check=True,
+        capture_output=True,
+        timeout=PATIENCE_S,
+    )
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", str(tmp_path / "mps3-an547" / "lock.elf")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    address = {line.split()[-1]: int(line.split()[0], 16) for line in symbols.stdout.splitlines()}[symbol]
+    assert 0x11000000 <= address < 0x11200000
+
+
 def test_an_unknown_machine_is_refused(tmp_path: Path) -> None:
     if shutil.which("make") is None:
         lacking("needs make")
