@@ -5,7 +5,7 @@
 
 qemu's user mode runs the device path, and its plugin (`instruction_counter.c`) counts. `--machine aarch64` emulates a Cortex-A72 with Debian's
 Python, `x86_64` a Haswell with this Python. Instructions are no times: a cache miss and a multiplication count as one instruction
-each. They find regressions: with --baseline the exit code is 1 if a stage has over 2 % (and 5,000) more instructions than recorded there; --record writes
+each. They find regressions: with --baseline the exit code is 1 if a stage has over 2 % (and 2,000) more instructions than recorded there; --record writes
 the baseline. A baseline is valid for one machine, its versions of Python, numpy and LiteRT, and networks of the same names.
 """
 
@@ -28,8 +28,9 @@ from edge_sdk import console
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.model.model_file import ModelFile
 
-#: Largest change of a stage that is no regression: 2 %, but at least 5,000 instructions, because the allocator alone changes that much.
-TOLERANCE, LEAST_TOLERANCE = 0.02, 5000
+#: Largest change of a stage that is no regression: 2 %, but at least 2,000 instructions. The counts of 40 runs beside other work
+#: differ by up to 720 instructions in each small stage, which is 2 % of the smallest.
+TOLERANCE, LEAST_TOLERANCE = 0.02, 2000
 FRAME = (480, 640, 3)
 DRAWN = Path("drawn")
 _HERE = Path(__file__).parent
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add(
         "--baseline",
         type=Path,
-        help="exit with 1 if a stage has over 2 %% (and 5,000) more instructions than recorded there",
+        help="exit with 1 if a stage has over 2 %% (and 2,000) more instructions than recorded there",
     )
     add("--record", type=Path, metavar="FILE", help="write the counts as a baseline")
     form = parser.add_mutually_exclusive_group()
