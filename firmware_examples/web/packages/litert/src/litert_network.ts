@@ -39,7 +39,7 @@ export class LiteRtNetwork implements Network {
       if (!TRANSFERRED.includes(dtype)) {
         throw new ModelError(
           `expected tensors of ${TRANSFERRED.join(", ")}, which LiteRT.js transfers, found ${dtype} for '${name}'`,
-          "convert the model with --target web",
+          "convert the model with --target mobile",
         );
       }
     }
@@ -47,7 +47,7 @@ export class LiteRtNetwork implements Network {
     try {
       model = await loadAndCompile(bytes, { accelerator });
     } catch (error) {
-      throw new ModelError(`LiteRT.js cannot run the network with ${accelerator}: ${messageOf(error)}`, "convert the model with --target web");
+      throw new ModelError(`LiteRT.js cannot run the network with ${accelerator}: ${messageOf(error)}`, "convert the model with --target mobile");
     }
     const details = model.getOutputDetails();
     // The runtime lists outputs by their name in the signature; without a signature it uses the tensors' names.

@@ -25,9 +25,9 @@ export interface OpenOptions {
 }
 
 /** A network whose outputs match its card's golden vectors. */
-export interface OpenNetwork {
+export interface OpenNetwork<Kind extends Card = Card> {
   readonly network: Network;
-  readonly card: Card;
+  readonly card: Kind;
   /** Processor that runs it. */
   readonly accelerator: Accelerator;
   /** Results of the golden vectors, one per output; empty if the card has none. */
@@ -45,9 +45,18 @@ export interface OpenNetwork {
  * @throws ModelCardError if it has no card.
  * @throws ModelContractError if the network contradicts its card.
  */
-export async function openNetwork(bytes: Uint8Array, options: OpenOptions = {}): Promise<OpenNetwork> {
+export function openNetwork(bytes: Uint8Array, options: OpenOptions = {}): Promise<OpenNetwork> {
+  return openAs(bytes, options, (card) => card);
+}
+
+/** Open a model file as `openNetwork` does; `ofKind` refuses a card of another kind before anything is compiled. */
+async function openAs<Kind extends Card>(
+  bytes: Uint8Array,
+  options: OpenOptions,
+  ofKind: (card: Card) => Kind,
+): Promise<OpenNetwork<Kind>> {
   const { accelerators = ["wasm"], sha256, compile = LiteRtNetwork.open } = options;
-  const { card } = openModelFile(bytes, sha256);
+  const card = ofKind(openModelFile(bytes, sha256).card);
   const refused = new Map<Accelerator, string>();
   for (const accelerator of accelerators) {
     let network: Network | undefined;
@@ -70,7 +79,7 @@ export async function openNetwork(bytes: Uint8Array, options: OpenOptions = {}):
     network?.close();
   }
   const reasons = [...refused].map(([name, reason]) => `${name}: ${reason}`).join("; ");
-  throw new ModelError(`no processor gives the card's answers: ${reasons || "none was named"}`, "convert the model with --target web");
+  throw new ModelError(`no processor gives the card's answers: ${reasons || "none was named"}`, "convert the model with --target mobile");
 }
 
 /** Check the input tensor against the one that the card states, if it does. */
@@ -98,9 +107,8 @@ async function checkAll(network: Network, card: Card): Promise<GoldenCheck[]> {
 
 /** Open an embedder; errors as `openNetwork`. */
 export async function openEmbedder(bytes: Uint8Array, options: OpenOptions = {}): Promise<Embedder> {
-  embedderCard(openModelFile(bytes).card);
-  const { network, card } = await openNetwork(bytes, options);
-  return new Embedder(network, embedderCard(card));
+  const { network, card } = await openAs(bytes, options, embedderCard);
+  return new Embedder(network, card);
 }
 
 /** Open a face detector; errors as `openNetwork`, and InputError if `minScore` is outside its range. */
@@ -108,7 +116,6 @@ export async function openDetector(
   bytes: Uint8Array,
   options: OpenOptions & { readonly minScore?: number } = {},
 ): Promise<Detector> {
-  detectorCard(openModelFile(bytes).card);
-  const { network, card } = await openNetwork(bytes, options);
-  return new Detector(network, detectorCard(card), options.minScore === undefined ? {} : { minScore: options.minScore });
+  const { network, card } = await openAs(bytes, options, detectorCard);
+  return new Detector(network, card, options.minScore === undefined ? {} : { minScore: options.minScore });
 }
