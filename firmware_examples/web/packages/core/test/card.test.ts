@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { crc32, deflateRawSync } from "node:zlib";
 
 import { describe, expect, test } from "vitest";
 
 import { digest, ModelCardError, openModelFile, parseCard } from "../src/index.js";
+import { modelFile } from "./archive.js";
 
 const network = Buffer.concat([Buffer.from("\0\0\0\0TFL3"), Buffer.alloc(40)]);
 const card = {
@@ -17,50 +17,24 @@ const card = {
   network_sha256: digest(network),
 };
 
-/** Pack one member after the network; `deflated` compresses it, `names` repeats it. */
-function modelFile(content: Buffer, { deflated = false, names = ["model-card.json"], crc = crc32(content) } = {}): Buffer {
-  const data = deflated ? deflateRawSync(content) : content;
-  const parts: Uint8Array[] = [network];
-  const entries: Buffer[] = [];
-  let offset = 0;
-  for (const name of names) {
-    const fields = Buffer.alloc(26);
-    fields.writeUInt16LE(deflated ? 8 : 0, 4);
-    fields.writeUInt32LE(crc, 10);
-    fields.writeUInt32LE(data.length, 14);
-    fields.writeUInt32LE(content.length, 18);
-    fields.writeUInt16LE(name.length, 22);
-    const rest = Buffer.alloc(14);
-    rest.writeUInt32LE(offset, 10);
-    parts.push(Buffer.from("PK\x03\x04"), fields, Buffer.from(name), data);
-    entries.push(Buffer.from("PK\x01\x02\0\0"), fields, rest, Buffer.from(name));
-    offset += 30 + name.length + data.length;
-  }
-  const directory = Buffer.concat(entries);
-  const end = Buffer.alloc(18);
-  end.writeUInt32LE(directory.length, 8);
-  end.writeUInt32LE(offset, 12);
-  return Buffer.concat([...parts, directory, Buffer.from("PK\x05\x06"), end]);
-}
-
 const json = (changes: object = {}) => Buffer.from(JSON.stringify({ ...card, ...changes }));
 
 describe("a card in a model file", () => {
   test.each([false, true])("is read (deflated: %s)", (deflated) => {
-    expect(openModelFile(modelFile(json(), { deflated })).card).toMatchObject({ kind: "embedder", name: "fake", dimension: 4 });
+    expect(openModelFile(modelFile(network, json(), { deflated })).card).toMatchObject({ kind: "embedder", name: "fake", dimension: 4 });
   });
 
   test.each([
     ["no archive", network, "with a model card inside, found none"],
-    ["two cards", modelFile(json(), { names: ["model-card.json", "model-card.json"] }), "expected one model-card.json"],
-    ["another checksum", modelFile(json(), { crc: 1 }), "its checksum differs"],
-    ["another network", modelFile(json({ network_sha256: "00" })), "the network does not match its card"],
+    ["two cards", modelFile(network, json(), { names: ["model-card.json", "model-card.json"] }), "expected one model-card.json"],
+    ["another checksum", modelFile(network, json(), { crc: 1 }), "its checksum differs"],
+    ["another network", modelFile(network, json({ network_sha256: "00" })), "the network does not match its card"],
   ])("is refused: %s", (_, file, message) => {
     expect(() => openModelFile(file)).toThrow(message);
   });
 
   test("a cut file is refused, wherever it is cut", () => {
-    const file = modelFile(json(), { deflated: true });
+    const file = modelFile(network, json(), { deflated: true });
     for (let length = 0; length < file.length; length++) expect(() => openModelFile(file.subarray(0, length))).toThrow(ModelCardError);
   });
 });

@@ -1,6 +1,7 @@
 import { digest, type InputContract, type Network, smoothField, Encoder, type TensorData } from "@edge-sdk/core";
 import { expect, test } from "vitest";
 
+import { modelFile as packed } from "../../core/test/archive.js";
 import { openNetwork } from "../src/index.js";
 
 const contract: InputContract = { height: 16, width: 16, color: "rgb", mean: [0, 0, 0], scale: [1, 1, 1] };
@@ -49,34 +50,7 @@ async function modelFile(hasGolden = true): Promise<Uint8Array> {
     network_sha256: digest(network),
     golden: hasGolden ? { generator: "smooth-fields/1", runtime: "r", kernels: "k", dtype: "uint8", tolerance: { same: 0, other: 1 }, vectors } : null,
   };
-  return Buffer.concat([network, archive("model-card.json", Buffer.from(JSON.stringify(card)))]);
-}
-
-/** Pack one stored member. */
-function archive(name: string, content: Buffer): Buffer {
-  const common = Buffer.alloc(22);
-  common.writeUInt32LE(crc32(content), 10);
-  common.writeUInt32LE(content.length, 14);
-  common.writeUInt32LE(content.length, 18);
-  const nameLength = Buffer.from([name.length, 0, 0, 0]);
-  const fields = Buffer.concat([common, nameLength]);
-  const local = Buffer.concat([Buffer.from("PK\x03\x04"), fields, Buffer.from(name), content]);
-  const entry = Buffer.concat([Buffer.from("PK\x01\x02\0\0"), fields, Buffer.alloc(14), Buffer.from(name)]);
-  const end = Buffer.alloc(18);
-  end.writeUInt16LE(1, 4);
-  end.writeUInt16LE(1, 6);
-  end.writeUInt32LE(entry.length, 8);
-  end.writeUInt32LE(local.length, 12);
-  return Buffer.concat([local, entry, Buffer.from("PK\x05\x06"), end]);
-}
-
-function crc32(bytes: Uint8Array): number {
-  let crc = -1;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return ~crc >>> 0;
+  return packed(network, Buffer.from(JSON.stringify(card)));
 }
 
 test("the first processor with the right answers runs the network", async () => {
