@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters.cli.program import main as edge_convert
 from edge_sdk import console
+from tools.demo import convert_model
 
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = ROOT / "samples" / "products"
-TARGETS = "cpu,mobile"
+TARGETS = ("cpu", "mobile")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,21 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def write(folder: Path) -> int:
-    """Convert the reference model into a folder and return the exit code of the conversion."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        model = SAMPLES / "model" / "products.keras"
-        contract = SAMPLES / "model" / "products.contract.json"
-        code = edge_convert(
-            [
-                *("convert", str(model), "--contract", str(contract), "--target", TARGETS),
-                *("--calibration", str(SAMPLES / "calibration"), "--output", name),
-            ]
-        )
-        if code == 0:
-            for file in Path(name).glob("*.tflite"):
-                file.replace(folder / file.name)
-    return code
+    """Convert the reference model into a folder and return the exit code."""
+    convert_model(folder, TARGETS)
+    return 0
 
 
 if __name__ == "__main__":

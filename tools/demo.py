@@ -85,8 +85,8 @@ def print_heading(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
 
 
-def convert_model(output: Path) -> Path:
-    """Run step 1, as `edge-convert convert`, and return the path of the int8 file."""
+def convert_model(output: Path, targets: Sequence[str] = ("cpu",)) -> Path:
+    """Run step 1, as `edge-convert convert`, and return the path of the last target's int8 file."""
     from converters import ConversionOptions, convert
     from edge_sdk.model.card import InputContract
 
@@ -94,7 +94,7 @@ def convert_model(output: Path) -> Path:
     metadata = json.loads(source.with_suffix(".contract.json").read_text())
     contract = InputContract.from_json(metadata)
     about = {key: str(metadata.get(key, "")) for key in ("name", "version", "description", "licence")}
-    report = convert(ConversionOptions(source, contract, SAMPLES / "calibration", output, **about))
+    report = convert(ConversionOptions(source, contract, SAMPLES / "calibration", output, targets, **about))
     print(report.to_text())
     return output / report.artefacts[-1].file
 
