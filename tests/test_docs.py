@@ -11,22 +11,13 @@ from pathlib import Path
 import pytest
 
 from edge_sdk import __version__
+from tests.pages import PAGES, ROOT
 from tools import five_commands
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: Section of the README that needs public networks and a camera.
 DOOR = five_commands.HEADING
 TUTORIALS = ("convert-your-first-model", "recognize-products")
-PAGES = sorted(
-    path
-    for path in [
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").rglob("*.md"),
-        *(ROOT / "firmware_examples").rglob("*.md"),
-    ]
-    if "node_modules" not in path.parts
-)
 
 
 def blocks(text: str) -> list[tuple[str, str]]:

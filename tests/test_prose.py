@@ -6,23 +6,15 @@ import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.pages import PAGES, ROOT, is_ours
+
 FOLDERS = ("edge_sdk", "converters", "edge_train", "tools", "firmware_examples", "tests")
 TREES = {
     path: ast.parse(path.read_text(encoding="utf-8"))
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*.py"))
-    if "node_modules" not in path.parts
+    if is_ours(path)
 }
-PAGES = [
-    path
-    for path in [
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").rglob("*.md"),
-        *(ROOT / "firmware_examples").rglob("*.md"),
-    ]
-    if "node_modules" not in path.parts
-]
 
 #: A docstring states what a thing does or is; it does not ask a question.
 OPENING = re.compile(r"(What|Where|How|Which|Who|Whom|Whose|Whether|When|Why|As)\b")

@@ -52,16 +52,21 @@ class Match(ctypes.Structure):
     _fields_ = (("found", ctypes.c_bool), ("index", ctypes.c_size_t), ("score", ctypes.c_float))
 
 
+def need(*tools: str) -> None:
+    """Skip the test if a program is missing; in CI the test fails."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            lacking(f"needs {tool}: bash .ci/install-system-packages")
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        lacking("needs gcc")
+    need("gcc")
     output = tmp_path_factory.mktemp("embedding") / "embedding.so"
     # Undefined behaviour must fail the test even if the result is right.
     flags = ["-std=c99", *WARNINGS, "-O2", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
     subprocess.run(
-        [compiler, *flags, "-shared", "-fPIC", str(EXAMPLE / "embedding.c"), "-lm", "-o", str(output)],
+        ["gcc", *flags, "-shared", "-fPIC", str(EXAMPLE / "embedding.c"), "-lm", "-o", str(output)],
         check=True,
     )
     loaded = ctypes.CDLL(str(output))
@@ -277,8 +282,7 @@ def lock(
     make_evidence: Callable[..., Any],
 ) -> tuple[Path, NDArray[np.uint8], ModelCard, bytes]:
     """The example program, built by its own Makefile for a test model, with the model's golden images."""
-    if not all(shutil.which(tool) for tool in ("make", "g++", "gcc")):
-        lacking("needs make, g++ and gcc")
+    need("make", "g++", "gcc")
     from edge_sdk.model.model_file import ModelFile, split
 
     folder = tmp_path_factory.mktemp("lock")
@@ -403,9 +407,7 @@ def test_a_wrong_golden_vector_stops_the_program(
 def test_the_firmware_on_an_emulated_microcontroller_gives_the_same_answers(
     lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes], machine: str
 ) -> None:
-    for tool in ("qemu-system-arm", "arm-none-eabi-g++", "make"):
-        if shutil.which(tool) is None:
-            lacking(f"needs {tool}: bash .ci/install-system-packages")
+    need("qemu-system-arm", "arm-none-eabi-g++", "make")
     program, (enrol, near, stranger), _, _ = lock
     frames = (
         b"v" + near.tobytes() + b"e" + enrol.tobytes() + b"v" + near.tobytes() + b"v" + stranger.tobytes()
@@ -430,9 +432,7 @@ def test_the_weights_on_the_m55_lie_outside_the_program_memory(
     lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes], tmp_path: Path
 ) -> None:
     """The stub uses no weights, so this test makes the linker keep them; beside the program they do not fit."""
-    for tool in ("arm-none-eabi-g++", "arm-none-eabi-nm", "make"):
-        if shutil.which(tool) is None:
-            lacking(f"needs {tool}: bash .ci/install-system-packages")
+    need("arm-none-eabi-g++", "arm-none-eabi-nm", "make")
     prefix = lock[0].parent.parent / "pooled_microcontroller_int8"
     symbol = f"_ZN{len(prefix.name)}{prefix.name}10kModelDataE"
     arguments = ["firmware", "MACHINE=mps3-an547", f"MODEL={prefix}", f"BUILD={tmp_path}"]
@@ -454,8 +454,7 @@ def test_the_weights_on_the_m55_lie_outside_the_program_memory(
 
 
 def test_an_unknown_machine_is_refused(tmp_path: Path) -> None:
-    if shutil.which("make") is None:
-        lacking("needs make")
+    need("make")
     done = subprocess.run(
         ["make", "-s", "qemu", "MACHINE=mps9", "MODEL=x", f"BUILD={tmp_path}"],
         cwd=EXAMPLE,
