@@ -65,7 +65,7 @@ async function openAs<Kind extends Card>(
       checkTensor(network, card);
       const golden = await checkAll(network, card);
       const wrong = golden.find(({ verdict }) => verdict !== "right");
-      // Graphics processors compute differently from device to device, so their answers are not taken on trust.
+      // Graphics processors compute differently from device to device, so their answers must be checked.
       const unchecked = accelerator !== "wasm" && golden.length === 0;
       if (!wrong && !unchecked) return { network, card, accelerator, golden, refused };
       refused.set(accelerator, wrong?.message ?? "the card has no golden vectors to check its answers");
